@@ -1,0 +1,1 @@
+"""What exists: Dagster assets, checks, partitions and the pictures the UI shows."""

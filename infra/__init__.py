@@ -1,0 +1,1 @@
+"""Storage, manifests, launching on Ray and settings. Imports nothing else of ours."""

@@ -1,0 +1,1 @@
+"""Tokenizer, transformer, loss and sampling in plain torch. Imports nothing else of ours."""

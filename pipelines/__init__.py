@@ -1,0 +1,1 @@
+"""What runs together, and when: Dagster definitions, recipes and the command line."""
