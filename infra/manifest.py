@@ -98,9 +98,12 @@ class Output:
         checksum = storage.publish_bytes(storage.join(self.uri, path), data)
         return FileEntry(path=path, bytes=len(data), sha256=checksum, rows=rows)
 
-    def publish_table(self, path: str, table: pa.Table) -> FileEntry:
-        """Write a Parquet file atomically; the same table gives the same bytes."""
-        return self.publish(path, table_bytes(table), table.num_rows)
+    def publish_table(self, path: str, table: pa.Table, group_rows: int | None = None) -> FileEntry:
+        """Write a Parquet file atomically; the same table gives the same bytes.
+
+        Readers hold one row group in memory: `group_rows` bounds it where rows are large.
+        """
+        return self.publish(path, table_bytes(table, group_rows), table.num_rows)
 
     def picture(self, name: str, png: bytes) -> str:
         """Store a PNG for people to look at; return its URI."""
@@ -164,10 +167,10 @@ def read_manifest(uri: str) -> Manifest:
     return Manifest(files=tuple(FileEntry(**row) for row in table.to_pylist()), **header)
 
 
-def table_bytes(table: pa.Table) -> bytes:
+def table_bytes(table: pa.Table, group_rows: int | None = None) -> bytes:
     """A table as Parquet bytes, a pure function of its content."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_statistics=True)
+    pq.write_table(table, buffer, compression="zstd", write_statistics=True, row_group_size=group_rows)
     return buffer.getvalue()
 
 

@@ -128,6 +128,11 @@ def publish_bytes(uri: str, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def remove(uri: str) -> None:
+    """Remove a file, or a folder with all that is below it. Where there is none, nothing happens."""
+    _guard(uri, lambda fs, path: fs.rm(path, recursive=True) if fs.exists(path) else None)
+
+
 @contextmanager
 def local_copy(uri: str, folder: str) -> Iterator[Path]:
     """A local path with the file's content: the file itself, or a download that is removed after."""

@@ -28,29 +28,57 @@ def load_yaml_model(model: type[M], path: str, overrides: list[str] | None = Non
         UserError: unreadable file, bad YAML, unknown key (with a suggestion), or invalid value. The
             place is `path:line`.
     """
-    text = _read(path)
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else path
-        raise UserError(f"not valid YAML: {getattr(error, 'problem', error)}", place) from error
-    if not isinstance(data, dict):
-        raise UserError("expected a mapping of settings", path)
+    node, data = _parse(path)
     for override in overrides or []:
         _apply(data, override)
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise _explain(error.errors()[0], model, path, node, overrides or []) from error
+        raise _explain(error.errors(), model, path, node, data, overrides or []) from error
+
+
+def _parse(path: str) -> tuple[yaml.Node | None, dict[str, Any]]:
+    """The file as nodes, which know their lines, and as plain values."""
+    text = _read(path)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else path
+        problem = getattr(error, "problem", error)
+        raise UserError(f"not valid YAML: {problem}", place, "Check indentation and brackets") from error
+    if not isinstance(data, dict):
+        raise UserError("expected a mapping of settings", path, "Write `key: value` lines")
+    _refuse_repeated_keys(node, path)
+    return node, data
+
+
+def _refuse_repeated_keys(node: yaml.Node | None, path: str) -> None:
+    """YAML would quietly keep the last of two equal keys."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(item, path)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            problem = f"key {key.value!r} stands twice, first in line {lines[key.value]}"
+            raise UserError(problem, f"{path}:{line}", "Remove one of them")
+        lines[key.value] = line
+        _refuse_repeated_keys(value, path)
 
 
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the file ({error})", path, "Check the path") from error
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise UserError(f"cannot read the file: {problem}", path, "Check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"byte {error.start} is not UTF-8", path, "Save the file as UTF-8") from error
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -71,18 +99,48 @@ def _apply(data: dict[str, Any], override: str) -> None:
 
 
 def _explain(
-    error: ErrorDetails, model: type[BaseModel], path: str, node: yaml.Node | None, overrides: list[str]
+    errors: list[ErrorDetails],
+    model: type[BaseModel],
+    path: str,
+    node: yaml.Node | None,
+    data: dict[str, Any],
+    overrides: list[str],
 ) -> UserError:
+    # A misspelt key is also a missing one: the unknown key is the better clue.
+    error = min(errors, key=lambda e: e["type"] != "extra_forbidden")
     location = list(error["loc"])
-    dotted = ".".join(str(part) for part in location)
-    from_override = any(dotted.startswith(o.split("=")[0]) for o in overrides)
-    place = "--set" if from_override else f"{path}:{_line(node, location)}"
+    plain = _without_tags(location, data)
+    dotted = ".".join(str(part) for part in plain)
+    from_override = any(f"{dotted}.".startswith(f"{o.split('=')[0]}.") for o in overrides)
+    place = "--set" if from_override else f"{path}:{_line(node, plain)}"
     if error["type"] == "extra_forbidden":
         known = _known_keys(model, location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1)
         mend = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(sorted(known))}"
         return UserError(f"unknown key {dotted!r}", place, mend)
-    return UserError(f"{dotted or 'recipe'}: {error['msg']}", place)
+    if error["type"] in ("missing", "union_tag_not_found"):
+        tag = str(error.get("ctx", {}).get("discriminator", "")).strip("'")
+        return UserError(f"{'.'.join(filter(None, [dotted, tag]))!r} is missing", place, "Add it")
+    same = [e["msg"] for e in errors if _without_tags(list(e["loc"]), data) == plain]
+    message = " or ".join(dict.fromkeys(same)).removeprefix("Value error, ")
+    return UserError(f"{dotted}: {message}" if dotted else message, place)
+
+
+def _without_tags(location: list[Key], data: Any) -> list[Key]:
+    """A location without what pydantic adds to it: tags of unions, `[key]`.
+
+    Those parts name nothing in the data. The last part of a location stays, for it may be missing.
+    """
+    kept: list[Key] = []
+    for index, part in enumerate(location):
+        found = isinstance(data, dict) and part in data
+        found = found or (isinstance(data, list) and isinstance(part, int) and part < len(data))
+        if found:
+            data = data[part]
+        last_of_group = index == len(location) - 1 and isinstance(data, dict) and part != "[key]"
+        if found or last_of_group:
+            kept.append(part)
+    return kept
 
 
 def _line(node: yaml.Node | None, location: list[Key]) -> int:
@@ -91,7 +149,7 @@ def _line(node: yaml.Node | None, location: list[Key]) -> int:
     for part in location:
         child = _child(node, part)
         if child is None:
-            continue  # a discriminator that pydantic adds to the path of a tagged union
+            break
         key, node = child
         line = key.start_mark.line + 1
     return line

@@ -99,7 +99,7 @@ class Duplicates(Section):
     max_distance: int = Field(default=2, ge=0, le=16)
     """Hamming distance between 64-bit perceptual hashes; the colours must agree too."""
     max_colour_difference: float = Field(default=8.0, ge=0)
-    """Mean absolute difference of 8x8 thumbnails, in 0..255 steps."""
+    """Of the 8x8 cells the one that differs most: mean over its channels, in 0..255 steps."""
 
 
 class Topics(Section):
@@ -169,7 +169,8 @@ class Tokenizer(Section):
     """Level whose schedules the tokenizer trains on."""
     steps: int = Field(ge=1)
     batch_size: int = Field(default=16, ge=1)
-    """Pictures per step, over all workers."""
+    """Pictures per step, over all workers; a multiple of `workers`."""
+    workers: int = Field(default=2, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     warmup_steps: int = Field(default=50, ge=0)
     checkpoint_every: int = Field(default=200, ge=1)
@@ -177,6 +178,12 @@ class Tokenizer(Section):
     """Decibels on held-out pictures below which the blocking check fails."""
     min_codebook_use: float = Field(default=0.05, gt=0, le=1)
     """Share of the codebook in use below which the blocking check fails."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.batch_size % self.workers:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of workers {self.workers}")
+        return self
 
 
 class SelfCorrection(Section):
@@ -226,7 +233,7 @@ class Stage(Section):
     packs_per_step: int = Field(default=2, ge=1)
     """Over all workers; a multiple of `workers`."""
     workers: int = Field(default=2, ge=1)
-    zero_stage: Literal[0, 1, 2, 3] = 1
+    zero_stage: Literal[1, 2, 3] = 1
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(default=20, ge=0)
     final_learning_rate: float = Field(default=0.1, ge=0, le=1)

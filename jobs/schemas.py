@@ -7,15 +7,22 @@ only, so they are stored as a bit mask of changed positions and the changed valu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from model.scales import ScaleSchedule
+
 SCHEDULES_KEY = b"nextscale.schedules"
 """Schema metadata of tokens and packs: JSON, schedule name -> {"cell": pixels, "grids": [[h, w], ...]}."""
+
+PROVENANCE_KEY = b"nextscale.provenance"
+"""Schema metadata of tokens and packs: JSON with the tokenizer's hash, the seed and the settings."""
 
 SEGMENT = pa.struct(
     [
@@ -50,6 +57,7 @@ PACKS_SCHEMA = pa.schema(
 )
 
 
+_NO_IDS: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
 _NO_CODES: npt.NDArray[np.uint16] = np.empty(0, np.uint16)
 
 
@@ -59,10 +67,10 @@ class SegmentTokens:
 
     kind: Literal["text", "image"]
     loss: bool
-    ids: npt.NDArray[np.uint32]
+    ids: npt.NDArray[np.uint32] = field(default_factory=lambda: _NO_IDS)
     schedule: str = ""
-    targets: npt.NDArray[np.uint16] = _NO_CODES
-    inputs: npt.NDArray[np.uint16] = _NO_CODES
+    targets: npt.NDArray[np.uint16] = field(default_factory=lambda: _NO_CODES)
+    inputs: npt.NDArray[np.uint16] = field(default_factory=lambda: _NO_CODES)
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def to_row(document: DocumentTokens, tokens: int, flops: float) -> dict[str, Any
             }
             for s in document.segments
         ],
-        "text_ids": np.concatenate([np.empty(0, np.uint32), *(s.ids for s in texts)]).astype("<u4").tobytes(),
+        "text_ids": np.concatenate([_NO_IDS, *(s.ids for s in texts)]).astype("<u4").tobytes(),
         "targets": targets.tobytes(),
         "changed": np.packbits(changed, bitorder="little").tobytes(),
         "changed_values": inputs[changed].tobytes(),
@@ -108,28 +116,63 @@ def from_row(row: dict[str, Any]) -> DocumentTokens:
     Raises:
         ValueError: the row's lengths contradict each other.
     """
-    texts = np.frombuffer(row["text_ids"], "<u4")
+    ids = np.frombuffer(row["text_ids"], "<u4")
     targets = np.frombuffer(row["targets"], "<u2")
-    changed = np.unpackbits(
-        np.frombuffer(row["changed"], np.uint8), count=len(targets), bitorder="little"
-    ).astype(bool)
-    inputs = targets.copy()
-    inputs[changed] = np.frombuffer(row["changed_values"], "<u2")
+    inputs = _inputs(targets, row["changed"], row["changed_values"])
     segments = []
-    text_at = image_at = 0
+    id_at = code_at = 0
     for s in row["segments"]:
         if s["kind"] == "text":
-            ids = texts[text_at : text_at + s["length"]]
-            segments.append(SegmentTokens("text", s["loss"], ids))
-            text_at += s["length"]
+            segments.append(SegmentTokens("text", s["loss"], ids[id_at : id_at + s["length"]]))
+            id_at += s["length"]
         else:
-            place = slice(image_at, image_at + s["length"])
+            place = slice(code_at, code_at + s["length"])
             segments.append(
-                SegmentTokens(
-                    "image", s["loss"], np.empty(0, np.uint32), s["schedule"], targets[place], inputs[place]
-                )
+                SegmentTokens("image", s["loss"], _NO_IDS, s["schedule"], targets[place], inputs[place])
             )
-            image_at += s["length"]
-    if (text_at, image_at) != (len(texts), len(targets)):
-        raise ValueError(f"segments cover {text_at} text ids and {image_at} image tokens, not all of the row")
+            code_at += s["length"]
+    if (id_at, code_at) != (len(ids), len(targets)):
+        raise ValueError(
+            f"segments cover {id_at} text ids and {code_at} codes, not {len(ids)}, {len(targets)}"
+        )
     return DocumentTokens(row["sample_id"], row["family"], tuple(segments))
+
+
+def with_metadata(
+    schema: pa.Schema, schedules: Iterable[ScaleSchedule], provenance: dict[str, Any]
+) -> pa.Schema:
+    """A schema of tokens or packs that says which schedules its rows use and what made them."""
+    grids = {s.name: {"cell": s.cell, "grids": s.grids} for s in schedules}
+    return schema.with_metadata(
+        {
+            SCHEDULES_KEY: json.dumps(grids, sort_keys=True).encode(),
+            PROVENANCE_KEY: json.dumps(provenance, sort_keys=True).encode(),
+        }
+    )
+
+
+def read_schedules(schema: pa.Schema) -> dict[str, ScaleSchedule]:
+    """The schedules that the rows of a file use, by name."""
+    found = json.loads(schema.metadata[SCHEDULES_KEY])
+    return {
+        name: ScaleSchedule(name, tuple((h, w) for h, w in entry["grids"]), entry["cell"])
+        for name, entry in found.items()
+    }
+
+
+def read_provenance(schema: pa.Schema) -> dict[str, Any]:
+    """What made the rows of a file."""
+    found: dict[str, Any] = json.loads(schema.metadata[PROVENANCE_KEY])
+    return found
+
+
+def _inputs(targets: npt.NDArray[np.uint16], mask: bytes, values: bytes) -> npt.NDArray[np.uint16]:
+    """The targets with the changed positions replaced."""
+    bits = np.frombuffer(mask, np.uint8)
+    changed = np.unpackbits(bits, bitorder="little").astype(bool)
+    new = np.frombuffer(values, "<u2")
+    if len(bits) != -(-len(targets) // 8) or changed.sum() != len(new):
+        raise ValueError(f"{len(bits)} mask bytes and {len(new)} changes do not fit {len(targets)} codes")
+    inputs = targets.copy()
+    inputs[np.flatnonzero(changed)] = new
+    return inputs

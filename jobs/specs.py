@@ -94,3 +94,4 @@ class EvaluateSettings(Section):
 
     evaluation: Evaluation
     level: Level
+    model: Model

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from infra.catalogue import Counts, count
+from infra.catalogue import count
 
 outcome = st.one_of(
     st.just(("kept", None)),
@@ -24,7 +24,9 @@ def test_counting_conserves_every_record(rows: list[tuple[str, str | None]]) -> 
 
 
 @given(outcomes, outcomes)
-def test_sums_of_counts_count_the_union(a: list[tuple[str, str | None]], b: list[tuple[str, str | None]]) -> None:
+def test_sums_of_counts_count_the_union(
+    a: list[tuple[str, str | None]], b: list[tuple[str, str | None]]
+) -> None:
     assert count(len(a), a) + count(len(b), b) == count(len(a) + len(b), a + b)
 
 

@@ -1,0 +1,118 @@
+"""Checks of curation: thresholds hold for what was kept, and the published pictures decode."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from assets.checks import Check, Published, Verdict, no_problems
+from assets.checks.records import kept
+from infra import storage
+from jobs.recipe import Filters
+
+DECODED = 64
+"""Pictures of each tar that the decoding check opens, spread evenly over it."""
+
+
+def _thresholds(output: Published) -> Verdict:
+    filters: Filters = output.settings.filters
+    tests: dict[str, Callable[[dict[str, float]], bool]] = {
+        "min_side": lambda row: min(row["width"], row["height"]) >= filters.min_side,
+        "max_aspect": lambda row: _aspect(row) <= filters.max_aspect,
+        "max_bytes": lambda row: row["bytes"] <= filters.max_bytes,
+        "max_pixels": lambda row: row["width"] * row["height"] <= filters.max_pixels,
+        "min_entropy": lambda row: row["entropy"] >= filters.min_entropy,
+        "min_sharpness": lambda row: row["sharpness"] >= filters.min_sharpness,
+        "max_border": lambda row: row["border"] <= filters.max_border,
+    }
+    rows = kept(output).to_pylist()
+    problems = [
+        f"{row['source']} was kept against {name}"
+        for row in rows
+        for name, holds in tests.items()
+        if not holds(row)
+    ]
+    return no_problems(problems, f"{len(rows)} kept records satisfy {len(tests)} thresholds", kept=len(rows))
+
+
+def _aspect(row: dict[str, float]) -> float:
+    return max(row["width"], row["height"]) / max(1, min(row["width"], row["height"]))
+
+
+def _share(output: Published) -> Verdict:
+    topics = Counter(kept(output)["topic"].to_pylist())
+    total = sum(topics.values())
+    largest, number = topics.most_common(1)[0] if topics else ("", 0)
+    share = number / total if total else 0.0
+    limit = output.settings.balance.max_share
+    # A share below 1 / topics cannot be had; the job then removes nothing and says so.
+    possible = limit * len(topics) >= 1
+    problems = []
+    if possible and share > limit + 1e-9:
+        problems.append(f"topic {largest!r} has {share:.1%}, the limit is {limit:.1%}")
+    return no_problems(problems, f"the largest topic has {share:.1%}", largest_share=share, limit=limit)
+
+
+def _decodable(output: Published) -> Verdict:
+    problems: list[str] = []
+    opened = 0
+    for path in output.manifest.paths(".tar"):
+        members = list(_picture_names(output, path))
+        chosen = set(members[:: max(1, -(-len(members) // DECODED))])
+        for name, data in _members(output, path, chosen):
+            opened += 1
+            if problem := _problem(data):
+                problems.append(f"{path}: {name} {problem}")
+    return no_problems(problems, f"{opened} pictures decode", opened=opened)
+
+
+def _problem(data: bytes) -> str | None:
+    """Why a picture cannot be decoded, or None."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return f"does not decode: {error}"
+    return None
+
+
+def _picture_names(output: Published, path: str) -> Iterator[str]:
+    return (name for name, _ in _members(output, path, None) if not name.endswith(".json"))
+
+
+def _members(output: Published, path: str, wanted: set[str] | None) -> Iterator[tuple[str, bytes]]:
+    """Members of a tar; their content where they are wanted."""
+    with (
+        storage.open_input(storage.join(output.folder, path)) as stream,
+        tarfile.open(fileobj=stream, mode="r:") as tar,
+    ):
+        for member in tar:
+            if wanted is None:
+                yield member.name, b""
+            elif member.name in wanted:
+                content = tar.extractfile(member)
+                yield member.name, content.read() if content else b""
+
+
+def _documents(output: Published) -> Verdict:
+    expected = {f"{value:016x}.json" for value in kept(output)["sample_id"].to_pylist()}
+    found = [
+        name
+        for path in output.manifest.paths(".tar")
+        for name, _ in _members(output, path, None)
+        if name.endswith(".json")
+    ]
+    problems = [f"document {name} is not published" for name in sorted(expected - set(found))]
+    problems += [f"document {name} is published but not kept" for name in sorted(set(found) - expected)]
+    problems += [f"document {name} is published {n} times" for name, n in Counter(found).items() if n > 1]
+    return no_problems(problems, f"{len(found)} documents, as the catalogue says", documents=len(found))
+
+
+THRESHOLDS = Check("thresholds_hold", "Every kept record satisfies every threshold.", _thresholds)
+TOPIC_SHARE = Check("topic_share", "No topic exceeds its share of what is kept.", _share)
+DECODABLE = Check("decodable", f"Published pictures decode: {DECODED} of each tar.", _decodable)
+DOCUMENTS = Check("documents_published", "The tars hold each kept record once, and no other.", _documents)

@@ -1,0 +1,58 @@
+"""What an asset of ours is, before Dagster: a job, its inputs, and the part of the recipe it obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from assets.checks import Check
+from assets.partitions import SEPARATOR, Partitioning
+from infra import storage
+from infra.manifest import digest, fingerprint
+from jobs.recipe import Recipe
+
+Settings = Callable[[Recipe, str | None], BaseModel]
+
+
+@dataclass(frozen=True)
+class JobAsset:
+    """An asset that a job makes."""
+
+    key: str
+    group: str
+    job: str
+    area: str
+    """Folder below the home."""
+    inputs: tuple[str, ...]
+    """Keys of the assets it is made from."""
+    settings: Settings
+    """From the recipe and the partition to the job's settings."""
+    description: str
+    partitioning: Partitioning = "none"
+    level: str | None = None
+    """Of an unpartitioned asset that reads tokens: the level it reads."""
+    checks: tuple[Check, ...] = ()
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that only checks read, as pydantic's `exclude`: they do not change what is made."""
+    version: str = "1"
+    """Of the job's code: raise it when the same inputs and settings give something else."""
+
+    def fingerprint(self, recipe: Recipe, partition: str | None, input_hashes: dict[str, list[str]]) -> str:
+        """The name of what the job makes from these inputs."""
+        exclude = dict(self.thresholds) or None
+        settings = self.settings(recipe, partition).model_dump(mode="json", exclude=exclude)
+        return fingerprint(self.key, self.version, settings | {"seed": recipe.seed}, input_hashes)
+
+    def code_version(self, recipe: Recipe, levels: list[str]) -> str:
+        """Dagster's code version: settings of every level, thresholds too, and the job's version."""
+        keys = [f"{SEPARATOR}{level}" for level in levels] if self.partitioning == "drop_level" else [None]
+        settings = [self.settings(recipe, key).model_dump(mode="json") for key in keys]
+        return digest({"version": self.version, "seed": recipe.seed, "settings": settings})[:16]
+
+    def folder(self, home: str, partition: str | None, name: str) -> str:
+        """The output folder with a fingerprint."""
+        part = partition.replace(SEPARATOR, "--") if partition else ""
+        return storage.join(home, self.area, part, name)

@@ -1,0 +1,81 @@
+"""How assets are cut: by drop of raw data, and tokens also by resolution level."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import dagster as dg
+
+from jobs.recipe import Recipe
+
+Partitioning = Literal["none", "drop", "drop_level"]
+
+DROPS = dg.DynamicPartitionsDefinition(name="t2i_drops")
+"""Groups of shards of the text-to-image source, as discovered. A drop is what a person re-runs."""
+
+SEPARATOR = "|"
+"""Between drop and level in a partition key; Dagster's own."""
+
+
+def partitions_of(kind: Partitioning, recipe: Recipe) -> dg.PartitionsDefinition[str] | None:
+    """Dagster's definition of a partitioning."""
+    if kind == "none":
+        return None
+    if kind == "drop":
+        return DROPS
+    levels = dg.StaticPartitionsDefinition(recipe.token_levels)
+    return dg.MultiPartitionsDefinition({"drop": DROPS, "level": levels})
+
+
+def partition_keys(kind: Partitioning, recipe: Recipe, drops: list[str]) -> list[str | None]:
+    """Every partition key of a partitioning, in order; `[None]` where there is only one output."""
+    if kind == "none":
+        return [None]
+    if kind == "drop":
+        return list(drops)
+    return [drop_level(drop, level) for level in recipe.token_levels for drop in drops]
+
+
+def drop_level(drop: str, level: str) -> str:
+    """The partition key of a drop's tokens at a level."""
+    return f"{drop}{SEPARATOR}{level}"
+
+
+def level_of(partition: str) -> str:
+    """The level of a drop-and-level partition key."""
+    return partition.split(SEPARATOR)[1]
+
+
+def upstream_partitions(
+    own: Partitioning, partition: str | None, upstream: Partitioning, drops: list[str], level: str | None
+) -> list[str | None]:
+    """The partitions of an input that an output reads, in order.
+
+    Args:
+        own: the partitioning of the asset that reads.
+        partition: the partition it makes.
+        upstream: the partitioning of its input.
+        drops: every drop.
+        level: for an unpartitioned asset that reads tokens, the level it reads.
+    """
+    if upstream == "none":
+        return [None]
+    if own == "none":
+        return [drop_level(drop, str(level)) if upstream == "drop_level" else drop for drop in drops]
+    assert partition is not None
+    return [partition.split(SEPARATOR)[0]] if upstream == "drop" else [partition]
+
+
+def dagster_mapping(own: Partitioning, upstream: Partitioning) -> dg.PartitionMapping | None:
+    """The same for the graph in Dagster's UI; None leaves Dagster's default."""
+    if upstream == "none":
+        return None
+    if own == "none":
+        return dg.AllPartitionMapping()
+    if (own, upstream) == ("drop_level", "drop"):
+        with warnings.catch_warnings():
+            # Dagster calls this mapping beta on every load; its version is pinned here.
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            return dg.MultiToSingleDimensionPartitionMapping(partition_dimension_name="drop")
+    return None

@@ -1,0 +1,92 @@
+"""From source records to rows of scores, shard by shard: decoded, measured, identified."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import Any, Final
+
+import pyarrow as pa
+
+from infra.catalogue import count
+from infra.document import sample_id
+from infra.manifest import Output, Receipt
+from jobs.curate.scores import measure
+from jobs.images import DecodeError, decode, picture_format
+from jobs.recipe import Filters
+from jobs.sources import Record
+from jobs.sources.read import read_records
+from jobs.sources.shards import Shard
+from jobs.specs import FilterSettings
+from jobs.units import Unit
+
+FAMILY: Final = "t2i"
+
+SCORES_SCHEMA = pa.schema(
+    [
+        pa.field("sample_id", pa.uint64(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("shard", pa.string()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("caption", pa.string()),
+        ("caption_problem", pa.string()),
+        ("truth", pa.string()),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("entropy", pa.float64()),
+        ("sharpness", pa.float64()),
+        ("border", pa.float64()),
+        ("perceptual_hash", pa.uint64()),
+        ("colours", pa.binary()),  # 8x8 cells, RGB bytes
+        ("thumbnail", pa.binary()),  # a small JPEG
+    ]
+)
+"""One row per input record. `reason` here is what the source or the decoding says, no threshold."""
+
+
+def score_shard(unit: Unit[Shard], output: Output, settings: FilterSettings) -> Receipt:
+    """Score one shard and publish its table. Pictures are held one at a time."""
+    records = read_records(settings.source, unit.payload, settings.filters.max_bytes)
+    rows = [score_row(record, unit.name, settings.filters) for record in records]
+    entry = output.publish_table(
+        f"data/{unit.name}.scores.parquet", pa.Table.from_pylist(rows, schema=SCORES_SCHEMA)
+    )
+    outcomes = [("rejected" if row["reason"] else "kept", row["reason"]) for row in rows]
+    return Receipt(unit=unit.name, files=(entry,), counts=count(len(rows), outcomes))
+
+
+def score_row(record: Record, shard: str, filters: Filters) -> dict[str, Any]:
+    """The row of SCORES_SCHEMA of a record; a bad record has a reason and no scores."""
+    row: dict[str, Any] = {
+        "sample_id": record_id(record),
+        "source": record.source,
+        "reason": record.reason,
+        "detail": record.detail,
+        "shard": shard,
+        "caption": record.caption,
+        "caption_problem": record.caption_problem,
+        "truth": record.truth,
+    }
+    if record.image is None:
+        return row
+    row |= {"bytes": len(record.image), "sha256": hashlib.sha256(record.image).hexdigest()}
+    if len(record.image) > filters.max_bytes:
+        detail = f"{len(record.image)} bytes, the limit is {filters.max_bytes}"
+        return row | {"reason": "too_many_bytes", "detail": detail}
+    try:
+        picture = decode(record.image, filters.max_pixels)
+    except DecodeError as error:
+        return row | {"reason": error.reason, "detail": error.detail}
+    return row | asdict(measure(picture)) | {"format": picture_format(record.image)}
+
+
+def record_id(record: Record) -> int:
+    """The sample id of a record: of its caption and picture, or of its place where it has no picture."""
+    caption = (record.caption or "").encode()
+    if record.image:
+        return sample_id(FAMILY, [caption, record.image])
+    return sample_id(FAMILY, [caption, b"", record.source.encode()])

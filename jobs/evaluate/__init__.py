@@ -1,0 +1,1 @@
+"""Evaluation: fixed prompts sampled from a trained model and, where the truth is known, scored."""

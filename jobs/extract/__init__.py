@@ -1,0 +1,1 @@
+"""Extraction: curated documents into text ids and code indices, once, before training."""

@@ -1,0 +1,140 @@
+"""Untrusted picture bytes into upright 8-bit RGB, or a reason why not.
+
+The size in the header is checked before any pixel is allocated, only well-known formats are opened,
+and everything a file can be (CMYK, 16 bits, palette, alpha, EXIF rotation) ends as plain RGB.
+Moving pictures (GIF, WebP, APNG) are refused: their first frame is often empty. Of multi-page TIFF and
+of phone JPEGs with extra pictures (MPO) the first picture is taken, which is the one people see.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 100_000_000
+"""Width times height beyond which a picture is not decoded, where the recipe says nothing."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_MOVING = ("GIF", "WEBP", "PNG")
+_DECODER_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError, KeyError)
+
+# `_open` compares the header with its caller's limit, which may lie beyond Pillow's own.
+Image.MAX_IMAGE_PIXELS = None
+
+
+class DecodeError(Exception):
+    """A picture that cannot be used: `reason` for the catalogue, `detail` for people."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode a picture to RGB, upright, with transparency over white.
+
+    Raises:
+        DecodeError: with reason `empty_file`, `not_an_image`, `too_many_pixels`, `animated`,
+            `truncated`, `corrupt` or `unsupported_mode`.
+    """
+    if not data:
+        raise DecodeError("empty_file", "0 bytes")
+    picture = _open(data, max_pixels)
+    _load(picture, data)
+    return _to_rgb(_upright(picture))
+
+
+def picture_format(data: bytes) -> str:
+    """The file name extension that fits the bytes of a decodable picture, such as `jpg`."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        name = (picture.format or "").lower()
+    return {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(name, name)
+
+
+def fit(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Scale a picture to cover width x height pixels and crop the centre (Lanczos)."""
+    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        moving = picture.format in _MOVING and bool(getattr(picture, "is_animated", False))
+    except UnidentifiedImageError as error:
+        raise _unidentified(data) from error
+    except _DECODER_ERRORS as error:
+        raise _broken(data, error) from error
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise DecodeError("too_many_pixels", f"{width}x{height} pixels, the limit is {max_pixels}")
+    if moving:
+        raise DecodeError("animated", f"{picture.format} with several frames")
+    return picture
+
+
+def _unidentified(data: bytes) -> DecodeError:
+    """Why Pillow knew no format: a broken header, or no picture at all."""
+    if data.startswith(_MAGIC) or _webp_bytes(data):
+        return _broken(data, OSError("the header cannot be read"))
+    return DecodeError("not_an_image", f"not one of {', '.join(FORMATS)}")
+
+
+def _broken(data: bytes, error: Exception) -> DecodeError:
+    """Tell a file that was cut off from one that is damaged."""
+    declared = _webp_bytes(data)
+    if declared > len(data):
+        return DecodeError("truncated", f"{len(data)} of {declared} bytes")
+    cut_off = "truncated" in str(error) or isinstance(error, EOFError)
+    return DecodeError("truncated" if cut_off else "corrupt", _line(error))
+
+
+def _webp_bytes(data: bytes) -> int:
+    """The length that a WebP file declares; 0 for other files."""
+    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return int.from_bytes(data[4:8], "little") + 8 if is_webp else 0
+
+
+def _load(picture: Image.Image, data: bytes) -> None:
+    try:
+        picture.load()
+    except _DECODER_ERRORS as error:
+        raise _broken(data, error) from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except _DECODER_ERRORS:
+        return picture  # unreadable EXIF says nothing about rotation
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):
+        picture = _from_16_bit(picture)
+    try:
+        if picture.has_transparency_data:
+            layer = picture.convert("RGBA")
+            white = Image.new("RGBA", layer.size, "white")
+            picture = Image.alpha_composite(white, layer)
+        if picture.mode == "F":
+            raise ValueError("floating-point samples have no known range")
+        return picture.convert("RGB")
+    except ValueError as error:
+        raise DecodeError("unsupported_mode", f"{picture.mode}: {_line(error)}") from error
+
+
+def _from_16_bit(picture: Image.Image) -> Image.Image:
+    """16-bit grey to 8 bits. Pillow's own conversion clips at 255 instead of scaling."""
+    samples = np.asarray(picture).astype(np.int64).clip(0, 65535)
+    return Image.fromarray(((samples + 128) // 257).astype(np.uint8))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,89 @@
+"""Loading the models that jobs published: the one folder of an output that has weights and a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from infra import storage
+from infra.errors import UserError
+from infra.manifest import read_manifest
+from jobs.recipe import Model
+from model.text import TextTokenizer, load_text_tokenizer
+from model.tokenizer import DualTokenizer, TokenizerConfig
+from model.transformer.config import TransformerConfig
+from model.transformer.model import NextScaleTransformer
+
+_CONFIG = "config.json"
+
+
+@contextmanager
+def model_folder(output: str) -> Iterator[Path]:
+    """A local folder with the model of a finished output; a download where the output is remote.
+
+    Raises:
+        UserError: the output has no model, or several.
+    """
+    files = [PurePosixPath(entry.path) for entry in read_manifest(output).files]
+    parents = [path.parent for path in files if path.name == _CONFIG]
+    if len(parents) != 1:
+        raise UserError(f"{len(parents)} models where there should be one", output, "Train it again")
+    if not storage.is_remote(output):
+        yield Path(output) / parents[0]
+        return
+    with TemporaryDirectory() as folder:
+        for path in files:
+            if path.parent == parents[0]:
+                (Path(folder) / path.name).write_bytes(storage.read_bytes(storage.join(output, str(path))))
+        yield Path(folder)
+
+
+def tokenizer_config(output: str) -> TokenizerConfig:
+    """The shape of the image tokenizer of a finished `tokenizer/joint`."""
+    with model_folder(output) as folder:
+        return TokenizerConfig.load(folder)
+
+
+def load_tokenizer(output: str) -> DualTokenizer:
+    """The image tokenizer of a finished `tokenizer/joint`, on the CPU, ready to encode."""
+    with model_folder(output) as folder:
+        return DualTokenizer.from_pretrained(folder).eval()
+
+
+def load_transformer(output: str) -> NextScaleTransformer:
+    """The transformer of a finished `training/<stage>`, on the CPU, ready to sample."""
+    with model_folder(output) as folder:
+        return NextScaleTransformer.from_pretrained(folder).eval()
+
+
+def load_text(name: str) -> TextTokenizer:
+    """The text tokenizer that a recipe names.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    try:
+        return load_text_tokenizer(name)
+    except ValueError as error:
+        mend = "Use builtin, a local folder or a hub name"
+        raise UserError(str(error), "model.text_tokenizer", mend) from error
+
+
+def transformer_config(model: Model, text: TextTokenizer, tokenizer: TokenizerConfig) -> TransformerConfig:
+    """The transformer that a recipe names, with the vocabularies of its two tokenizers.
+
+    Raises:
+        UserError: there is no such preset.
+    """
+    try:
+        return TransformerConfig.preset(
+            model.preset,
+            text_vocabulary=text.size,
+            codebook_size=tokenizer.codebook_size,
+            codebook_width=tokenizer.codebook_width,
+            end_id=text.end_id,
+        )
+    except ValueError as error:
+        raise UserError(str(error), "model.preset", "Change the recipe") from error

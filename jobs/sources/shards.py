@@ -1,0 +1,68 @@
+"""Shards: the units of work a source is listed into, and how a listing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow as pa
+
+from infra import storage
+from infra.manifest import FileEntry, Output, read_table
+from infra.storage import FileInfo
+
+SHARDS = "data/shards.parquet"
+
+_SCHEMA = pa.schema(
+    [
+        ("shard", pa.string()),
+        ("records", pa.int64()),
+        ("start", pa.int64()),
+        ("uri", pa.string()),
+        ("bytes", pa.int64()),
+        ("version", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Files that one unit of work reads, in order.
+
+    `records` is how many records they hold where the listing can tell, else 0. `start` is the first
+    record's number for sources that make their records instead of reading files.
+    """
+
+    name: str
+    files: tuple[FileInfo, ...]
+    records: int = 0
+    start: int = 0
+
+
+def publish_shards(output: Output, shards: Iterable[Shard]) -> FileEntry:
+    """Store the listing of a drop, one row per file."""
+    rows = [
+        {
+            "shard": shard.name,
+            "records": shard.records,
+            "start": shard.start,
+            "uri": file.uri,
+            "bytes": file.bytes,
+            "version": file.version,
+        }
+        for shard in shards
+        for file in shard.files
+    ]
+    return output.publish_table(SHARDS, pa.Table.from_pylist(rows, schema=_SCHEMA))
+
+
+def read_shards(folder: str) -> list[Shard]:
+    """The shards of a raw output folder, in order."""
+    rows = read_table(storage.join(folder, SHARDS)).to_pylist()
+    return [
+        Shard(name, tuple(FileInfo(r["uri"], r["bytes"], r["version"]) for r in group), records, start)
+        for (name, records, start), group in groupby(
+            rows, key=lambda r: (r["shard"], r["records"], r["start"])
+        )
+    ]

@@ -1,0 +1,7 @@
+"""The image tokenizer: images to multi-scale token indices and back."""
+
+from model.tokenizer.config import TokenizerConfig
+from model.tokenizer.correction import Correction
+from model.tokenizer.dual import DualTokenizer
+
+__all__ = ["Correction", "DualTokenizer", "TokenizerConfig"]

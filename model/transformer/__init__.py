@@ -1,0 +1,1 @@
+"""One decoder-only transformer: next-token prediction for text, next-scale prediction for images."""

@@ -1,0 +1,264 @@
+"""How documents become one packed sequence: who sees whom, where, and what each position predicts.
+
+    [text] <boi> [block 2] ... [block K] <eoi> [text] ...
+
+`<boi>` is the query for scale 1. Block s holds one input per code of scale s and predicts these codes
+at the same positions, so nothing is shifted inside a block. Text is predicted one position ahead; the
+last position of a document predicts the end token. An image of N tokens takes N + 1 positions.
+
+Shapes: T positions of a pack, I images of one schedule, N tokens of an image, M = N + 1 positions of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.scales import ScaleSchedule
+from model.transformer.config import TransformerConfig
+from model.transformer.positions import grid_positions, text_positions
+
+IGNORED = -100
+"""Target of a position that predicts nothing."""
+BLOCK_INPUT = -1
+"""Token id of a position that is fed image features, not a token."""
+PADDING = -1
+"""Document number of padding."""
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """Text of a document. Without `loss` it is read but not predicted."""
+
+    ids: npt.NDArray[np.integer] | Sequence[int]
+    loss: bool = True
+
+
+@dataclass(frozen=True)
+class ImagePart:
+    """An image of a document: the codes the model is fed and the codes it predicts, coarse to fine."""
+
+    schedule: ScaleSchedule
+    inputs: npt.NDArray[np.integer]
+    targets: npt.NDArray[np.integer]
+    loss: bool = True
+
+    def __post_init__(self) -> None:
+        if not len(self.inputs) == len(self.targets) == self.schedule.tokens:
+            raise ValueError(
+                f"{len(self.inputs)} input and {len(self.targets)} target codes for schedule "
+                f"{self.schedule.name} of {self.schedule.tokens}"
+            )
+
+
+Part = TextPart | ImagePart
+
+
+@dataclass(frozen=True)
+class ImageGroup:
+    """The images of a pack that share a schedule: their input codes, and where `<boi>` to `<eoi>` lie."""
+
+    schedule: ScaleSchedule
+    inputs_IN: Tensor
+    places_IM: Tensor
+
+    def to(self, device: torch.device | str) -> ImageGroup:
+        """The same group on another device."""
+        return ImageGroup(self.schedule, self.inputs_IN.to(device), self.places_IM.to(device))
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Documents side by side in one sequence. A position sees its own document up to its own step.
+
+    `tokens_T` holds unified ids, and BLOCK_INPUT in blocks. `scale_T` is 1 at `<boi>`, s in block s and 0
+    elsewhere. `targets_T` holds unified ids, IGNORED where nothing is predicted; there weights are 0.
+    `spans` are the first and one-past-last position of every document.
+    """
+
+    tokens_T: Tensor
+    document_T: Tensor
+    step_T: Tensor
+    positions_T3: Tensor
+    scale_T: Tensor
+    targets_T: Tensor
+    weights_T: Tensor
+    images: tuple[ImageGroup, ...]
+    spans: tuple[tuple[int, int], ...]
+
+    def to(self, device: torch.device | str) -> PackedBatch:
+        """The same batch on another device."""
+        tensors: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, images=tuple(g.to(device) for g in self.images), **tensors)
+
+
+def allowed(document_T: Tensor, step_T: Tensor) -> Tensor:
+    """The attention rule as a mask [query, key]: the same document, and a step not after one's own."""
+    return (document_T[:, None] == document_T) & (step_T <= step_T[:, None])
+
+
+def position_count(parts: Sequence[Part]) -> int:
+    """Positions a document takes in a packed sequence."""
+    return sum(p.schedule.tokens + 1 if isinstance(p, ImagePart) else len(p.ids) for p in parts)
+
+
+def scale_weights(schedule: ScaleSchedule, alpha: float) -> npt.NDArray[np.float64]:
+    """Loss weight of a code of each scale (eq. 2); those of a whole image sum to its number of codes."""
+    sizes = np.array(schedule.lengths, np.float64)
+    weights = sizes**-alpha
+    scaled: npt.NDArray[np.float64] = weights * sizes.sum() / (sizes * weights).sum()
+    return scaled
+
+
+def pack(
+    documents: Sequence[Sequence[Part]],
+    config: TransformerConfig,
+    length: int | None = None,
+    alpha: float = 0.0,
+) -> PackedBatch:
+    """Lay documents side by side, padded to `length` positions where it is given.
+
+    Args:
+        alpha: exponent of the scale weights (eq. 2); 0 weighs all codes of an image alike.
+
+    Raises:
+        ValueError: the documents do not fit, or hold no position, or an id is outside its vocabulary.
+    """
+    rows = [_document(parts, config, alpha) for parts in documents if position_count(parts)]
+    starts = np.cumsum([0, *(len(r.tokens) for r in rows)]).tolist()
+    used = starts[-1]
+    length = used if length is None else length
+    if not 0 < used <= length:
+        raise ValueError(f"documents of {used} positions in all do not make a pack of {length}")
+
+    def padded(arrays: Sequence[npt.NDArray[Any]], fill: float) -> Tensor:
+        values = np.concatenate(arrays)
+        widths = [(0, length - used)] + [(0, 0)] * (values.ndim - 1)
+        return torch.from_numpy(np.pad(values, widths, constant_values=fill))
+
+    numbers = [np.full(len(r.tokens), n, np.int64) for n, r in enumerate(rows)]
+    return PackedBatch(
+        tokens_T=padded([r.tokens for r in rows], config.end_id),
+        document_T=padded(numbers, PADDING),
+        step_T=padded([r.step for r in rows], 0),
+        positions_T3=padded([r.positions for r in rows], 0),
+        scale_T=padded([r.scale for r in rows], 0),
+        targets_T=padded([r.targets for r in rows], IGNORED),
+        weights_T=padded([r.weights for r in rows], 0),
+        images=_group_images([(start, r) for start, r in zip(starts, rows, strict=False)]),
+        spans=tuple(pairwise(starts)),
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Parts laid out. `announced` is what the position before is to predict, if it is a text position.
+
+    `images` are the image parts with the position of their `<boi>`.
+    """
+
+    tokens: Ids
+    announced: Ids
+    step: Ids
+    positions: npt.NDArray[np.float32]
+    scale: Ids
+    targets: Ids
+    weights: npt.NDArray[np.float32]
+    images: tuple[tuple[int, ImagePart], ...] = ()
+
+
+def _document(parts: Sequence[Part], config: TransformerConfig, alpha: float) -> _Row:
+    """Lay out the parts one after the other, then let text look one position ahead."""
+    rows: list[_Row] = []
+    images: list[tuple[int, ImagePart]] = []
+    at = step = time = 0
+    for part in parts:
+        if isinstance(part, TextPart):
+            row = _text_row(part, config, step, time)
+            steps = times = len(part.ids)
+        else:
+            row = _image_row(part, config, step, time, alpha)
+            steps, times = len(part.schedule.grids) + 1, len(part.schedule.grids) + 2
+            images.append((at, part))
+        rows.append(row)
+        at, step, time = at + len(row.tokens), step + steps, time + times
+    names = ("tokens", "announced", "step", "positions", "scale", "targets", "weights")
+    joined = _Row(**{n: np.concatenate([getattr(r, n) for r in rows]) for n in names}, images=tuple(images))
+    end = config.end_id if parts[-1].loss else IGNORED
+    ahead = np.append(joined.announced[1:], end)
+    targets = np.where(joined.scale > 0, joined.targets, ahead)
+    weights = np.where(targets != IGNORED, joined.weights, 0).astype(np.float32)
+    return replace(joined, targets=targets, weights=weights)
+
+
+def _text_row(part: TextPart, config: TransformerConfig, step: int, time: int) -> _Row:
+    ids = np.asarray(part.ids, np.int64)
+    _require_below(ids, config.text_vocabulary, "text id")
+    none = np.zeros(len(ids), np.int64)
+    return _Row(
+        tokens=ids,
+        announced=ids if part.loss else none + IGNORED,
+        step=step + np.arange(len(ids)),
+        positions=text_positions(time, len(ids)),
+        scale=none,
+        targets=none + IGNORED,
+        weights=np.ones(len(ids), np.float32),
+    )
+
+
+def _image_row(part: ImagePart, config: TransformerConfig, step: int, time: int, alpha: float) -> _Row:
+    """`<boi>`, the blocks of scales 2 to K, `<eoi>`."""
+    lengths, grids, codes = part.schedule.lengths, part.schedule.grids, part.schedule.tokens
+    if len(grids) > config.max_scales:
+        raise ValueError(f"schedule {part.schedule.name} has {len(grids)} scales, over {config.max_scales}")
+    targets = np.asarray(part.targets, np.int64)
+    _require_below(targets, config.codebook_size, "target code")
+    _require_below(np.asarray(part.inputs), config.codebook_size, "input code")
+    scale_N = np.repeat(np.arange(1, len(grids) + 1), lengths)
+    blocks = [grid_positions(h, w, s, time, config) for s, (h, w) in enumerate(grids[1:], start=2)]
+    tokens = np.full(codes + 1, BLOCK_INPUT, np.int64)
+    tokens[0], tokens[-1] = config.boi, config.eoi
+    announced = np.full(codes + 1, IGNORED, np.int64)
+    announced[0] = config.boi if part.loss else IGNORED
+    predicted = targets + config.text_vocabulary if part.loss else np.full(codes, IGNORED, np.int64)
+    return _Row(
+        tokens=tokens,
+        announced=announced,
+        step=step + np.append(scale_N - 1, len(grids)),
+        positions=np.concatenate(
+            [text_positions(time, 1), *blocks, text_positions(time + len(grids) + 1, 1)]
+        ),
+        scale=np.append(scale_N, 0),
+        targets=np.append(predicted, IGNORED),
+        weights=np.append(np.repeat(scale_weights(part.schedule, alpha), lengths), 1.0).astype(np.float32),
+    )
+
+
+def _require_below(ids: npt.NDArray[np.integer], bound: int, what: str) -> None:
+    if len(ids) and not 0 <= ids.min() <= ids.max() < bound:
+        raise ValueError(f"{what}s from {ids.min()} to {ids.max()} do not fit a vocabulary of {bound}")
+
+
+def _group_images(rows: list[tuple[int, _Row]]) -> tuple[ImageGroup, ...]:
+    """The images of a pack by schedule, in the order of the schedules' first appearance."""
+    found: dict[ScaleSchedule, list[tuple[int, ImagePart]]] = {}
+    for start, row in rows:
+        for at, part in row.images:
+            found.setdefault(part.schedule, []).append((start + at, part))
+    return tuple(
+        ImageGroup(
+            schedule,
+            torch.from_numpy(np.stack([np.asarray(p.inputs, np.int64) for _, p in images])),
+            torch.tensor([at for at, _ in images])[:, None] + torch.arange(schedule.tokens + 1),
+        )
+        for schedule, images in found.items()
+    )

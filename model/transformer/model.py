@@ -1,0 +1,119 @@
+"""The transformer: text and image inputs, the decoder, and one output head over text and codes.
+
+Shapes: T positions of a pack, P supervised positions, I images, N tokens of an image, V codes,
+C width of a code's row, E hidden width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from model.transformer.attention import PackedAttention
+from model.transformer.checkpoint import load_weights, save_model
+from model.transformer.config import TransformerConfig
+from model.transformer.decoder import Decoder
+from model.transformer.layout import IGNORED, PackedBatch
+from model.transformer.loss import LossReport, weighted_loss
+from model.transformer.positions import rotations
+from model.transformer.visual import VisualEmbedding
+
+_INITIAL_STD = 0.02
+_CODE_ROW_NOISE = 0.1
+
+
+class NextScaleTransformer(nn.Module):
+    """Text rows and layers (`model.*`, `lm_head`) are a Qwen2.5 decoder; `visual*` is what images bring.
+
+    The output head is `lm_head` (text) followed by `visual_head` (codes, `<boi>`, `<eoi>`).
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Decoder(config)
+        self.lm_head = nn.Linear(config.hidden, config.text_vocabulary, bias=False)
+        self.visual = VisualEmbedding(config)
+        self.visual_head = nn.Linear(config.hidden, config.codebook_size + 2, bias=False)
+        self.apply(_initialise)
+        self.visual.reset_parameters()
+        if config.tie_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    def forward(self, batch: PackedBatch) -> LossReport:
+        """The loss of a pack. Logits exist at supervised positions only."""
+        hidden_TE = self.hidden(batch)
+        supervised = (batch.targets_T != IGNORED).nonzero().squeeze(1)
+        return weighted_loss(
+            hidden_TE[supervised],
+            batch.targets_T[supervised],
+            batch.weights_T[supervised],
+            batch.scale_T[supervised],
+            head=self.logits,
+            vocabulary=self.config.vocabulary,
+            scales=self.config.max_scales,
+        )
+
+    def hidden(self, batch: PackedBatch) -> Tensor:
+        """Last hidden states of a pack: [T, E]."""
+        rotation = rotations(batch.positions_T3, self.config)
+        hidden_TE: Tensor = self.model(self.embed(batch), rotation, PackedAttention(batch))
+        return hidden_TE
+
+    def embed(self, batch: PackedBatch) -> Tensor:
+        """Input embeddings of a pack: text rows, with the images' inputs laid over them: [T, E]."""
+        is_text = (batch.tokens_T >= 0) & (batch.tokens_T < self.config.text_vocabulary)
+        x_TE: Tensor = self.model.embed_tokens(batch.tokens_T.where(is_text, self.config.end_id))
+        for group in batch.images:
+            images_INE = self.visual(group.inputs_IN, group.schedule)
+            x_TE = x_TE.index_copy(0, group.places_IM.flatten(), images_INE.flatten(0, 1).to(x_TE.dtype))
+        return x_TE
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits over the unified vocabulary: [..., E] -> [..., text + V + 2]."""
+        return torch.cat([self.lm_head(hidden), self.visual_head(hidden)], dim=-1)
+
+    def code_logits(self, hidden: Tensor) -> Tensor:
+        """Logits over the codes alone, all that a block may emit: [..., E] -> [..., V]."""
+        logits: Tensor = nn.functional.linear(hidden, self.visual_head.weight[: self.config.codebook_size])
+        return logits
+
+    @torch.no_grad()
+    def set_codebook(self, codebook_VC: Tensor) -> None:
+        """Start the visual embeddings from the tokenizer's codebook, and the head's new rows from the
+        mean of its text rows plus a little noise (the same noise every time).
+        """
+        self.visual.codebook.weight.copy_(codebook_VC)
+        text_rows = self.lm_head.weight
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(self.visual_head.weight.shape, generator=generator).to(text_rows)
+        self.visual_head.weight.copy_(text_rows.mean(0) + _CODE_ROW_NOISE * text_rows.std() * noise)
+
+    def new_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that images brought: what the alignment stage trains."""
+        return {name: p for name, p in self.named_parameters() if name.startswith("visual")}
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write `model.safetensors` and `config.json`, each atomically, the configuration last."""
+        save_model(self, self.config, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> Self:
+        """Read a folder that `save_pretrained` wrote.
+
+        Raises:
+            ValueError: the configuration or the weights do not fit this code.
+        """
+        model = cls(TransformerConfig.load(Path(folder)))
+        load_weights(model, Path(folder))
+        return model
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=_INITIAL_STD)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

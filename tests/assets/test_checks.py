@@ -1,0 +1,431 @@
+"""Every blocking check holds for a right output and fails for a wrong one."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from safetensors.numpy import save
+
+from assets.checks import Check, Published
+from assets.checks.curation import DECODABLE, DOCUMENTS, THRESHOLDS, TOPIC_SHARE
+from assets.checks.evaluation import SAMPLES
+from assets.checks.packing import LIMITS, MIXTURE, NOTHING_LOST
+from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
+from assets.checks.tokenizer import CODEBOOK_USE, PSNR
+from assets.checks.tokens import CONSERVATION as TOKENS_CONSERVATION
+from assets.checks.tokens import IDS_IN_RANGE, LENGTHS
+from assets.checks.training import COARSE_LOSS, FINITE, RESUMABLE
+from infra.catalogue import BASE_FIELDS, Counts
+from infra.manifest import FileEntry, Manifest, Output
+from jobs.recipe import Balance, Duplicates, Evaluation, Filters, Level, Model, Packing, ScenesSource, Stage
+from jobs.recipe import Tokenizer as TokenizerSection
+from jobs.schemas import PACKS_SCHEMA, TOKENS_SCHEMA, DocumentTokens, SegmentTokens, to_row, with_metadata
+from jobs.specs import (
+    BalanceSettings,
+    EvaluateSettings,
+    FilterSettings,
+    PackSettings,
+    TokenizerSettings,
+    TrainSettings,
+)
+from model.scales import ScaleSchedule
+
+Row = dict[str, Any]
+Change = Callable[[list[Row]], object]
+
+
+def verdict(check: Check, output: Published) -> bool:
+    """The outcome of a check, which must always say why in one line."""
+    found = check.run(output)
+    assert found.why
+    assert "\n" not in found.why
+    return found.passed
+
+
+def publish(
+    folder: Path,
+    asset: str,
+    files: Callable[[Output], list[FileEntry]],
+    counts: Counts,
+    settings: Any = None,
+    inputs: dict[str, list[str]] | None = None,
+    **metadata: Any,
+) -> Published:
+    """A finished output as its checks see it."""
+    output = Output(str(folder))
+    manifest = Manifest(
+        asset=asset,
+        partition=None,
+        fingerprint="0" * 16,
+        files=tuple(files(output)),
+        counts=counts,
+        metadata=metadata,
+    )
+    return Published(str(folder), output.commit(manifest), inputs or {}, settings)
+
+
+def upstream(folder: Path, kept: int) -> list[str]:
+    """An input that handed on so many records."""
+    publish(folder, "before", lambda _: [], Counts(total=kept, kept=kept))
+    return [str(folder)]
+
+
+# Records -------------------------------------------------------------------------------------
+
+
+def records() -> list[Row]:
+    good = {"status": "kept", "reason": None, "width": 100, "height": 90, "bytes": 1000}
+    scores = {"entropy": 5.0, "sharpness": 50.0, "border": 0.0, "topic": "birds"}
+    rows = [good | scores | {"sample_id": n, "source": f"here#{n}"} for n in range(4)]
+    rows[1]["topic"] = rows[3]["topic"] = "fish"
+    rejected = {"sample_id": 9, "source": "here#9", "status": "rejected", "reason": "small", "width": 3}
+    return [*rows, rejected]
+
+
+def stage(folder: Path, rows: list[Row], settings: Any = None) -> Published:
+    extra = [("topic", pa.string()), *((n, pa.int64()) for n in ("width", "height", "bytes"))]
+    extra += [(name, pa.float64()) for name in ("entropy", "sharpness", "border")]
+    schema = pa.schema([*BASE_FIELDS, *extra])
+    table = pa.Table.from_pylist(rows, schema=schema)
+    return publish(
+        folder / "out",
+        "t2i/filtered",
+        lambda output: [output.publish_table("data/catalogue.parquet", table)],
+        Counts(total=5, kept=4, rejected={"small": 1}),
+        settings,
+        {"raw/t2i": upstream(folder / "in", 5)},
+    )
+
+
+@pytest.mark.parametrize("check", [CONSERVATION, UNIQUE_SOURCES, UNIQUE_IDS])
+def test_a_right_catalogue_passes(tmp_path: Path, check: Check) -> None:
+    assert verdict(check, stage(tmp_path, records()))
+
+
+@pytest.mark.parametrize(
+    ("check", "change"),
+    [
+        (CONSERVATION, lambda rows: rows.pop()),
+        (CONSERVATION, lambda rows: rows.append(rows[0] | {"source": "here#10"})),
+        (CONSERVATION, lambda rows: rows[0].update(status="rejected", reason="small")),
+        (CONSERVATION, lambda rows: rows[4].update(reason="blurred")),
+        (CONSERVATION, lambda rows: rows[0].update(status="errored")),
+        (UNIQUE_SOURCES, lambda rows: rows[4].update(source="here#0")),
+        (UNIQUE_IDS, lambda rows: rows[0].update(sample_id=1)),
+    ],
+)
+def test_a_wrong_catalogue_fails(tmp_path: Path, check: Check, change: Change) -> None:
+    rows = records()
+    change(rows)
+    assert not verdict(check, stage(tmp_path, rows))
+
+
+def test_records_lost_between_stages_fail(tmp_path: Path) -> None:
+    output = stage(tmp_path, records())
+    upstream(tmp_path / "in", 6)
+    assert not verdict(CONSERVATION, output)
+
+
+FILTERS = FilterSettings(source=ScenesSource(count=5), filters=Filters(), duplicates=Duplicates())
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({}, True),
+        ({"width": 63}, False),
+        ({"height": 401}, False),
+        ({"bytes": 50_000_001}, False),
+        ({"entropy": 0.9}, False),
+        ({"sharpness": 4.9}, False),
+        ({"border": 0.5}, False),
+    ],
+)
+def test_thresholds(tmp_path: Path, change: Row, holds: bool) -> None:
+    rows = records()
+    rows[0].update(change)
+    assert verdict(THRESHOLDS, stage(tmp_path, rows, FILTERS)) is holds
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.5, True), (0.75, True), (1.0, True)])
+def test_topic_share(tmp_path: Path, share: float, holds: bool) -> None:
+    settings = BalanceSettings(balance=Balance(max_share=share))
+    assert verdict(TOPIC_SHARE, stage(tmp_path, records(), settings)) is holds
+
+
+def test_a_topic_beyond_its_share_fails(tmp_path: Path) -> None:
+    rows = records()
+    rows[1]["topic"] = "birds"
+    settings = BalanceSettings(balance=Balance(max_share=0.7))
+    assert not verdict(TOPIC_SHARE, stage(tmp_path, rows, settings))
+
+
+# Documents -----------------------------------------------------------------------------------
+
+
+def _png() -> bytes:
+    buffer = io.BytesIO()
+    Image.effect_noise((16, 16), 50).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def documents(folder: Path, members: dict[str, bytes]) -> Published:
+    """A captioned output: one kept record with id 7, and a tar with these members."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    row = {"sample_id": 7, "source": "a#b", "status": "kept", "stage": "captioned"}
+    earlier = {"sample_id": 8, "source": "a#c", "status": "rejected", "reason": "small", "stage": "filtered"}
+    schema = pa.schema([*BASE_FIELDS, ("stage", pa.string())])
+    table = pa.Table.from_pylist([row, earlier], schema=schema)
+    return publish(
+        folder,
+        "t2i/captioned",
+        lambda output: [
+            output.publish_table("data/catalogue.parquet", table),
+            output.publish("data/000000.tar", buffer.getvalue()),
+        ],
+        Counts(total=1, kept=1),
+    )
+
+
+NAME = f"{7:016x}"
+
+
+def test_published_documents(tmp_path: Path) -> None:
+    output = documents(tmp_path, {f"{NAME}.0.png": _png(), f"{NAME}.json": b"{}"})
+    assert verdict(DECODABLE, output)
+    assert verdict(DOCUMENTS, output)
+    assert verdict(CONSERVATION, output), "rows of earlier stages are not this stage's"
+
+
+def test_a_truncated_picture_fails(tmp_path: Path) -> None:
+    output = documents(tmp_path, {f"{NAME}.0.png": _png()[:-60], f"{NAME}.json": b"{}"})
+    assert not verdict(DECODABLE, output)
+
+
+@pytest.mark.parametrize("names", [[], [NAME, f"{8:016x}"], [f"{8:016x}"]])
+def test_lost_or_strange_documents_fail(tmp_path: Path, names: list[str]) -> None:
+    assert not verdict(DOCUMENTS, documents(tmp_path, {f"{name}.json": b"{}" for name in names}))
+
+
+# Tokens and packs ----------------------------------------------------------------------------
+
+SCHEDULE = ScaleSchedule("square-2/2x2", ((1, 1), (2, 2)), 8)
+
+
+def token_row(number: int, tokens: int = 7) -> Row:
+    targets = np.arange(5, dtype=np.uint16)
+    inputs = targets.copy()
+    inputs[3] = 6
+    segments = (
+        SegmentTokens("text", True, np.array([3, 4], np.uint32)),
+        SegmentTokens("image", True, np.empty(0, np.uint32), SCHEDULE.name, targets, inputs),
+    )
+    return to_row(DocumentTokens(number, "t2i", segments), tokens, 100.0)
+
+
+def tokens(folder: Path, rows: list[Row]) -> Published:
+    schema = with_metadata(TOKENS_SCHEMA, [SCHEDULE], {})
+    config = json.dumps({"codebook_size": 8}).encode()
+    publish(
+        folder / "tokenizer",
+        "tokenizer/joint",
+        lambda output: [output.publish("model/config.json", config)],
+        Counts(),
+    )
+    return publish(
+        folder / "out",
+        "tokens/t2i",
+        lambda output: [output.publish_table("data/0.parquet", pa.Table.from_pylist(rows, schema=schema))],
+        Counts(total=3, kept=3),
+        None,
+        {
+            "t2i/captioned": upstream(folder / "in", 3),
+            "tokenizer/joint": [str(folder / "tokenizer")],
+        },
+    )
+
+
+def _codes(values: list[int]) -> bytes:
+    return np.array(values, "<u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("check", "change", "holds"),
+    [
+        (TOKENS_CONSERVATION, lambda rows: None, True),
+        (IDS_IN_RANGE, lambda rows: None, True),
+        (LENGTHS, lambda rows: None, True),
+        (TOKENS_CONSERVATION, lambda rows: rows.pop(), False),
+        (TOKENS_CONSERVATION, lambda rows: rows.__setitem__(0, rows[1]), False),
+        (IDS_IN_RANGE, lambda rows: rows[0].update(targets=_codes([0, 1, 2, 3, 8])), False),
+        (IDS_IN_RANGE, lambda rows: rows[0].update(changed_values=_codes([8])), False),
+        (LENGTHS, lambda rows: rows[0].update(targets=_codes([0, 1, 2, 3])), False),
+        (LENGTHS, lambda rows: rows[0].update(changed_values=_codes([1, 2])), False),
+        (LENGTHS, lambda rows: rows[0]["segments"][1].update(length=4), False),
+    ],
+)
+def test_tokens(tmp_path: Path, check: Check, change: Change, holds: bool) -> None:
+    rows = [token_row(number) for number in range(3)]
+    change(rows)
+    assert verdict(check, tokens(tmp_path, rows)) is holds
+
+
+def packs(folder: Path, change: Change, **mixture: float) -> Published:
+    """Two packs of two documents and one rejected document, then changed."""
+    content = [
+        {
+            "pack": pack,
+            "documents": [token_row(10 * pack + n, 32) for n in range(2)],
+            "tokens": 64,
+            "flops": 200,
+        }
+        for pack in range(2)
+    ]
+    change(content)
+    row = {"source": "", "status": "kept", "family": "t2i"}
+    listed = [row | {"sample_id": i} for i in (0, 1, 10, 11)]
+    listed.append(row | {"sample_id": 99, "status": "rejected", "reason": "over_token_cap"})
+    catalogue = pa.Table.from_pylist(listed, schema=pa.schema([*BASE_FIELDS, ("family", pa.string())]))
+    model = Model(preset="tiny")
+    settings = PackSettings(
+        stage_name="s", mixture=mixture or {"t2i": 1.0}, packing=Packing(max_tokens=64), model=model
+    )
+    return publish(
+        folder / "out",
+        "packs/s",
+        lambda output: [
+            output.publish_table("data/catalogue.parquet", catalogue),
+            output.publish_table("data/packs-0.parquet", pa.Table.from_pylist(content, schema=PACKS_SCHEMA)),
+        ],
+        Counts(total=5, kept=4, rejected={"over_token_cap": 1}),
+        settings,
+        {"tokens/t2i": upstream(folder / "in", 5)},
+        budget_flops=200.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "change", "holds"),
+    [
+        (NOTHING_LOST, lambda packs: None, True),
+        (LIMITS, lambda packs: None, True),
+        (MIXTURE, lambda packs: None, True),
+        (NOTHING_LOST, lambda packs: packs[0]["documents"].pop(), False),
+        (NOTHING_LOST, lambda packs: packs[0]["documents"].append(packs[1]["documents"][0]), False),
+        (NOTHING_LOST, lambda packs: packs[0]["documents"][0].update(sample_id=99), False),
+        (LIMITS, lambda packs: packs[0]["documents"][0].update(tokens=33), False),
+        (LIMITS, lambda packs: packs[0]["documents"][0].update(flops=101.0), False),
+        (MIXTURE, lambda packs: packs[0]["documents"][0].update(family="text"), False),
+    ],
+)
+def test_packs(tmp_path: Path, check: Check, change: Change, holds: bool) -> None:
+    assert verdict(check, packs(tmp_path, change)) is holds
+
+
+def test_a_family_that_is_missing_fails(tmp_path: Path) -> None:
+    assert not verdict(MIXTURE, packs(tmp_path, lambda packs: None, t2i=0.5, text=0.5))
+
+
+# Models --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("psnr", "use", "passed"),
+    [(15.0, 0.05, (True, True)), (14.9, 0.2, (False, True)), (float("nan"), 0.01, (False, False))],
+)
+def test_tokenizer(tmp_path: Path, psnr: float, use: float, passed: tuple[bool, bool]) -> None:
+    section = TokenizerSection(preset="tiny", level="x", steps=1)
+    settings = TokenizerSettings(tokenizer=section, level=Level(schedule=[1, 2]))
+    figures = {"psnr": psnr, "codebook_use": use}
+    manifest = Manifest(
+        asset="tokenizer/joint", partition=None, fingerprint="", files=(), counts=Counts(), metadata=figures
+    )
+    output = Published(str(tmp_path), manifest, {}, settings)
+    assert (verdict(PSNR, output), verdict(CODEBOOK_USE, output)) == passed
+
+
+def trained(folder: Path, rows: list[Row], weights: bytes | None = None) -> Published:
+    if weights is None:
+        weights = save({"w": np.ones((4, 4), np.float32)})
+    packing = Packing(max_tokens=64)
+    section = Stage(level="x", steps=8, learning_rate=1.0, packing=packing)
+    return publish(
+        folder,
+        "training/s",
+        lambda output: [
+            output.publish_table("data/metrics.parquet", pa.Table.from_pylist(rows)),
+            output.publish("model/model.safetensors", weights),
+            output.publish("model/config.json", b"{}"),
+        ],
+        Counts(),
+        TrainSettings(stage_name="s", stage=section, model=Model(preset="tiny")),
+    )
+
+
+def steps(change: Row | None = None) -> list[Row]:
+    falling = [
+        {"step": n, "loss": 9.0 - n / 10, "loss/scale_1": 8.0 - n / 10, "loss/scale_2": 7.0}
+        for n in range(1, 9)
+    ]
+    falling[-1] |= change or {}
+    return falling
+
+
+def test_training_that_learns_passes(tmp_path: Path) -> None:
+    output = trained(tmp_path, steps())
+    assert [verdict(check, output) for check in (FINITE, COARSE_LOSS, RESUMABLE)] == [True, True, True]
+
+
+@pytest.mark.parametrize("change", [{"loss": float("nan")}, {"loss/scale_2": float("inf")}, {"step": 9}])
+def test_unmeasured_or_infinite_steps_fail(tmp_path: Path, change: Row) -> None:
+    assert not verdict(FINITE, trained(tmp_path, steps(change)))
+
+
+def test_a_rising_coarse_loss_fails(tmp_path: Path) -> None:
+    rising = [row | {"loss/scale_1": 5.0 + row["step"] / 4} for row in steps()]
+    assert not verdict(COARSE_LOSS, trained(tmp_path, rising))
+    unmeasured = [{"step": n, "loss": 1.0} for n in range(1, 9)]
+    assert not verdict(COARSE_LOSS, trained(tmp_path, unmeasured))
+
+
+@pytest.mark.parametrize("cut", [-1, 20, 4])
+def test_cut_off_weights_fail(tmp_path: Path, cut: int) -> None:
+    whole = save({"w": np.ones((4, 4), np.float32)})
+    assert not verdict(RESUMABLE, trained(tmp_path, steps(), whole[:cut]))
+
+
+def test_evaluation(tmp_path: Path) -> None:
+    def evaluated(name: str, samples: list[tuple[str, int]], missing: int = 0) -> Published:
+        rows = [{"prompt": p, "sample": n, "path": f"data/{p}/{n}.png"} for p, n in samples]
+        evaluation = Evaluation(prompts=["a", "b"], samples_per_prompt=2)
+        level = Level(schedule=[1, 2])
+        return publish(
+            tmp_path / name,
+            "evaluation/s/fixed_prompts",
+            lambda output: [
+                output.publish_table("data/scores.parquet", pa.Table.from_pylist(rows)),
+                *(output.publish(row["path"], b"png") for row in rows[missing:]),
+            ],
+            Counts(),
+            EvaluateSettings(evaluation=evaluation, level=level, model=Model(preset="tiny")),
+        )
+
+    whole = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert verdict(SAMPLES, evaluated("whole", whole))
+    assert not verdict(SAMPLES, evaluated("short", whole[:-1]))
+    assert not verdict(SAMPLES, evaluated("one", whole[:2]))
+    assert not verdict(SAMPLES, evaluated("missing", whole, missing=1))

@@ -1,0 +1,60 @@
+"""Token folders as extraction publishes them, with small random documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from infra.catalogue import Counts
+from infra.manifest import Manifest, Output
+from jobs.schemas import TOKENS_SCHEMA, DocumentTokens, SegmentTokens, to_row, with_metadata
+from model.scales import square
+
+SCHEDULE = square([1, 2], 8)
+WriteTokens = Callable[..., str]
+
+
+def document(sample_id: int, family: str) -> tuple[DocumentTokens, int]:
+    """A document whose content is a function of its id, and its number of positions."""
+    rng = np.random.default_rng(sample_id)
+    ids = rng.integers(0, 1000, rng.integers(1, 40)).astype(np.uint32)
+    targets = rng.integers(0, 64, SCHEDULE.tokens).astype(np.uint16)
+    inputs = rng.integers(0, 64, SCHEDULE.tokens).astype(np.uint16)
+    image = SegmentTokens("image", True, np.empty(0, np.uint32), SCHEDULE.name, targets, inputs)
+    parts = (SegmentTokens("text", True, ids), image)
+    return DocumentTokens(sample_id, family, parts), len(ids) + SCHEDULE.tokens + 1
+
+
+@pytest.fixture
+def write_tokens(tmp_path: Path) -> WriteTokens:
+    """`write(partition, ids per file, family, tokenizer)` -> the folder of a finished extraction."""
+
+    def write(
+        partition: str, files: Sequence[Sequence[int]], family: str = "t2i", tokenizer: str = "t"
+    ) -> str:
+        output = Output(str(tmp_path / "tokens" / family / partition))
+        schema = with_metadata(TOKENS_SCHEMA, [SCHEDULE], {"tokenizer": tokenizer})
+        entries = []
+        for number, ids in enumerate(files):
+            made = [document(i, family) for i in ids]
+            rows = [to_row(d, tokens, float(tokens**2 + 100 * tokens)) for d, tokens in made]
+            table = pa.Table.from_pylist(rows, schema=schema)
+            entries.append(output.publish_table(f"data/unit-{number}.parquet", table))
+        entries.append(output.publish_table("data/catalogue.parquet", pa.table({"x": [1]})))
+        total = sum(map(len, files))
+        output.commit(
+            Manifest(
+                asset=f"tokens/{family}",
+                partition=partition,
+                fingerprint="f",
+                files=tuple(entries),
+                counts=Counts(total=total, kept=total),
+            )
+        )
+        return output.uri
+
+    return write

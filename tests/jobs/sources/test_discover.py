@@ -1,0 +1,132 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra import storage
+from infra.errors import UserError
+from infra.manifest import read_manifest
+from jobs.recipe import (
+    FolderSource,
+    Level,
+    Model,
+    ParquetSource,
+    Recipe,
+    ScenesSource,
+    Source,
+    Sources,
+    Tokenizer,
+    WebDatasetSource,
+)
+from jobs.sources.discover import discover, raw_output
+from jobs.sources.shards import read_shards
+
+
+def recipe(source: Source) -> Recipe:
+    return Recipe(
+        name="test",
+        sources=Sources(t2i=source),
+        levels={"l": Level(schedule=[1])},
+        tokenizer=Tokenizer(preset="tiny", level="l", steps=1),
+        model=Model(preset="tiny"),
+        stages={},
+    )
+
+
+def fill(folder: Path, count: int) -> None:
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        (folder / f"{number:03d}.png").write_bytes(b"x")
+
+
+def test_drops_hold_every_file_once(tmp_path: Path) -> None:
+    fill(tmp_path / "in", 10)
+    plan = recipe(FolderSource(uri=str(tmp_path / "in"), shard_records=2, drop_shards=2))
+    home = str(tmp_path / "home")
+    drops = discover(plan, home)
+    assert drops == ["t2i-0000", "t2i-0001", "t2i-0002"]
+    shards = [shard for drop in drops for shard in read_shards(raw_output(plan, home, drop))]
+    assert [f.uri for shard in shards for f in shard.files] == [
+        str(p) for p in sorted((tmp_path / "in").iterdir())
+    ]
+    assert len({shard.name for shard in shards}) == 5
+
+
+def test_again_without_change_is_the_same_and_a_change_touches_its_drop_only(tmp_path: Path) -> None:
+    fill(tmp_path / "in", 6)
+    plan = recipe(FolderSource(uri=str(tmp_path / "in"), shard_records=2, drop_shards=2))
+    home = str(tmp_path / "home")
+
+    def folders() -> dict[str, str]:
+        return {drop: raw_output(plan, home, drop) for drop in discover(plan, home)}
+
+    first = folders()
+    assert folders() == first
+    (tmp_path / "in" / "005.txt").write_bytes(b"a caption")
+    second = folders()
+    assert second["t2i-0000"] == first["t2i-0000"]
+    assert second["t2i-0001"] != first["t2i-0001"]
+    assert read_manifest(second["t2i-0001"]).metadata == {"shards": 1, "files": 3, "bytes": 11}
+
+
+def test_scenes_need_no_files(tmp_path: Path) -> None:
+    plan = recipe(ScenesSource(count=250, shard_records=100))
+    assert discover(plan, str(tmp_path)) == ["t2i-0000"]
+    folder = raw_output(plan, str(tmp_path), "t2i-0000")
+    assert [(s.start, s.records) for s in read_shards(folder)] == [(0, 100), (100, 100), (200, 50)]
+    assert read_manifest(folder).counts.kept == 250
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (FolderSource, "no pictures"),
+        (WebDatasetSource, "no .tar files"),
+        (ParquetSource, "no .parquet files"),
+    ],
+)
+def test_a_folder_with_nothing_to_read_is_one_clear_line(tmp_path: Path, kind: type, what: str) -> None:
+    (tmp_path / "in").mkdir()
+    plan = recipe(kind(uri=str(tmp_path / "in")))
+    with pytest.raises(UserError, match=f"{what} here, no files at all.*sources.t2i.uri"):
+        discover(plan, str(tmp_path / "home"))
+    (tmp_path / "in" / "a.md").write_text("x")
+    with pytest.raises(UserError, match=f"{what} here, 1 other files"):
+        discover(plan, str(tmp_path / "home"))
+    with pytest.raises(UserError, match="no such folder"):
+        discover(recipe(kind(uri=str(tmp_path / "missing"))), str(tmp_path / "home"))
+
+
+def test_a_drop_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    plan = recipe(ScenesSource(count=1))
+    with pytest.raises(UserError, match="not discovered"):
+        raw_output(plan, str(tmp_path), "t2i-0000")
+
+
+def test_a_name_that_is_not_utf8_is_one_clear_line(tmp_path: Path) -> None:
+    fill(tmp_path / "in", 1)
+    Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/caf\xe9.png")).write_bytes(b"x")
+    with pytest.raises(UserError, match="name is not UTF-8"):
+        discover(recipe(FolderSource(uri=str(tmp_path / "in"))), str(tmp_path / "home"))
+
+
+def test_a_bucket_is_a_source_and_a_home(s3_root: str) -> None:
+    storage.publish_bytes(f"{s3_root}/in/a.png", b"x")
+    storage.publish_bytes(f"{s3_root}/in/a.txt", b"a caption")
+    plan = recipe(FolderSource(uri=f"{s3_root}/in"))
+    (drop,) = discover(plan, f"{s3_root}/home")
+    (shard,) = read_shards(raw_output(plan, f"{s3_root}/home", drop))
+    assert [f.uri for f in shard.files] == [f"{s3_root}/in/a.png", f"{s3_root}/in/a.txt"]
+
+
+def test_a_missing_bucket_is_one_clear_line(s3_root: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'no-such-bucket' does not exist"):
+        discover(recipe(FolderSource(uri="s3://no-such-bucket/in")), str(tmp_path))
+
+
+def test_discovery_is_light() -> None:
+    script = "import sys, jobs.sources.discover; print(sorted({'torch', 'ray', 'cv2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

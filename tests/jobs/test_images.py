@@ -1,0 +1,160 @@
+import io
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from jobs.images import DecodeError, decode, fit, picture_format
+
+
+def encode(picture: Image.Image, name: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def noise(width: int = 48, height: int = 32, mode: str = "RGB") -> Image.Image:
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    values = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+    return Image.frombytes(mode, (width, height), values.tobytes())
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A valid PNG header that declares a size, and no pixels to speak of."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(b"\0"))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
+
+
+def reason(data: bytes, max_pixels: int = 10_000_000) -> str:
+    with pytest.raises(DecodeError) as error:
+        decode(data, max_pixels)
+    assert error.value.detail
+    return error.value.reason
+
+
+def outcome(data: bytes) -> str:
+    """`RGB`, or the reason for a refusal; any other error fails the test."""
+    try:
+        return decode(data, 1_000_000).mode
+    except DecodeError as error:
+        return error.reason
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_decodes_common_formats_to_rgb(name: str) -> None:
+    picture = decode(encode(noise(), name))
+    assert (picture.mode, picture.size) == ("RGB", (48, 32))
+
+
+def test_other_formats_are_not_opened() -> None:
+    assert reason(encode(noise(), "PPM")) == "not_an_image"
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_half_a_file_is_truncated(name: str) -> None:
+    data = encode(noise(200, 200), name)
+    assert reason(data[: len(data) // 2]) == "truncated"
+
+
+def test_empty_and_foreign_files() -> None:
+    assert reason(b"") == "empty_file"
+    assert reason(b"<html>not found</html>") == "not_an_image"
+    assert reason(b"\xff\xd8\xff") == "corrupt"
+    assert reason(png_header(60_000, 60_000)[:33]) == "corrupt"
+
+
+def test_a_huge_header_is_refused_without_allocating() -> None:
+    tracemalloc.start()
+    assert reason(png_header(60_000, 60_000), 100_000_000) == "too_many_pixels"
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_the_limit_is_on_pixels_and_inclusive() -> None:
+    data = encode(noise(48, 32))
+    assert decode(data, 48 * 32).size == (48, 32)
+    assert reason(data, 48 * 32 - 1) == "too_many_pixels"
+
+
+@pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG"])
+def test_moving_pictures_are_refused(name: str) -> None:
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    assert reason(encode(frames[0], name, save_all=True, append_images=frames[1:])) == "animated"
+
+
+def test_of_pages_the_first_is_taken() -> None:
+    pages = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    picture = decode(encode(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    assert picture.getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_transparency_shows_white() -> None:
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    half = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
+    palette = Image.new("P", (4, 4), 0)
+    palette.putpalette([0, 0, 0, 9, 9, 9])
+    assert decode(encode(clear)).getpixel((0, 0)) == (255, 255, 255)
+    assert decode(encode(half)).getpixel((0, 0)) == (127, 127, 127)
+    assert decode(encode(palette, transparency=0)).getpixel((0, 0)) == (255, 255, 255)
+    assert decode(encode(palette)).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_16_bits_are_scaled_not_clipped() -> None:
+    grey = Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16))
+    pixels = np.asarray(decode(encode(grey)))
+    assert pixels[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_cmyk() -> None:
+    cyan = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+    red, green, _ = decode(encode(cyan, "JPEG", quality=95)).getpixel((8, 8))
+    assert red < 30
+    assert green > 200
+
+
+def test_exif_rotation_is_applied() -> None:
+    picture = noise(48, 32)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(encode(picture, "JPEG", exif=exif)).size == (32, 48)
+    assert decode(encode(picture, "JPEG")).size == (48, 32)
+
+
+def test_the_format_comes_from_the_bytes() -> None:
+    assert [picture_format(encode(noise(), name)) for name in ("JPEG", "PNG", "TIFF")] == [
+        "jpg",
+        "png",
+        "tif",
+    ]
+
+
+def test_fit_covers_and_crops_the_centre() -> None:
+    picture = Image.new("RGB", (90, 30), "red")
+    picture.paste("blue", (30, 0, 60, 30))
+    fitted = fit(picture, 20, 20)
+    assert fitted.size == (20, 20)
+    assert fitted.crop((3, 0, 17, 20)).getcolors() == [(14 * 20, (0, 0, 255))]
+
+
+@given(
+    st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM"])
+)
+def test_any_bytes_give_a_picture_or_a_reason(tail: bytes, head: bytes) -> None:
+    assert outcome(head + tail)
+
+
+@given(st.integers(0, 4000), st.integers(0, 255))
+def test_a_flipped_byte_gives_a_picture_or_a_reason(position: int, value: int) -> None:
+    data = bytearray(encode(noise(), "JPEG"))
+    data[position % len(data)] = value
+    assert outcome(bytes(data))

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+import torch
+from documents import CODES, SMALL, WIDE, make_model
+from torch.nn.functional import interpolate
+
+from model.scales import ScaleSchedule
+
+
+def codes(schedule: ScaleSchedule, seed: int = 0) -> torch.Tensor:
+    return torch.randint(CODES, (2, schedule.tokens), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def test_a_block_is_fed_the_upsampled_codes_of_the_scale_before() -> None:
+    visual = make_model().visual
+    found = codes(WIDE)
+    # Scale 3 is 2x3; the scale before is 1x2, tokens 1 and 2.
+    rows = visual.codebook(found[:, 1:3]).transpose(1, 2).reshape(2, -1, 1, 2)
+    features = interpolate(rows, (2, 3), mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
+    labels = visual.block(found, WIDE, 1) - visual.markers.weight[0]
+    labels = labels - visual.scale.weight[0] + visual.scale.weight[2]
+    expected = visual.connect(torch.nn.functional.gelu(visual.widen(features))) + labels
+    assert torch.allclose(visual.block(found, WIDE, 3), expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_accumulated_features_sum_all_scales_before() -> None:
+    visual = make_model(input_features="accumulated").visual
+    found = codes(SMALL)
+    rows = [visual.codebook(found[:, a:b]).transpose(1, 2) for a, b in ((0, 1), (1, 5))]
+    grids = [r.reshape(2, -1, s, s) for r, s in zip(rows, (1, 2), strict=True)]
+    total = sum(interpolate(g, (3, 3), mode="bicubic") for g in grids)
+    features = torch.as_tensor(total).flatten(2).transpose(1, 2)
+    label = visual.block(found, SMALL, 1) - visual.markers.weight[0]
+    label = label - visual.scale.weight[0] + visual.scale.weight[2]
+    expected = visual.connect(torch.nn.functional.gelu(visual.widen(features))) + label
+    assert torch.allclose(visual.block(found, SMALL, 3), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("features", "reaches"), [("residual", False), ("accumulated", True)])
+@torch.no_grad()
+def test_how_far_a_code_reaches(features: Literal["residual", "accumulated"], reaches: bool) -> None:
+    visual = make_model(input_features=features).visual
+    found = codes(SMALL)
+    changed = found.clone()
+    changed[:, 0] = (changed[:, 0] + 1) % CODES
+    assert not torch.equal(visual.block(found, SMALL, 2), visual.block(changed, SMALL, 2))
+    assert torch.equal(visual.block(found, SMALL, 3), visual.block(changed, SMALL, 3)) is not reaches
+
+
+@torch.no_grad()
+def test_the_finest_codes_are_never_inputs() -> None:
+    visual = make_model().visual
+    found = codes(SMALL)
+    changed = found.clone()
+    changed[:, 5:] = (changed[:, 5:] + 1) % CODES
+    assert torch.equal(visual(found, SMALL), visual(changed, SMALL))
+
+
+@torch.no_grad()
+def test_the_number_of_scales_is_seen_once_trained() -> None:
+    visual = make_model().visual
+    found = codes(SMALL)
+    longer = ScaleSchedule("longer", (*SMALL.grids, (4, 4)))
+    assert not torch.allclose(visual.block(found, SMALL, 2), visual.block(found, longer, 2))
+    visual.reset_parameters()
+    assert torch.equal(visual.block(found, SMALL, 2), visual.block(found, longer, 2))

@@ -1,0 +1,152 @@
+"""The whole way with the real command: pictures in, pictures out; and again, which makes nothing anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from PIL import Image
+
+Run = Callable[..., "CompletedProcess[str]"]
+
+RECIPE = str(Path(__file__).with_name("tiny.yaml"))
+COMMAND = str(Path(sys.executable).with_name("nextscale"))
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+STAGES = (
+    "t2i/filtered",
+    "t2i/topics",
+    "t2i/balanced",
+    "t2i/captioned",
+    "tokenizer/joint",
+    "tokens/t2i",
+    "packs/alignment",
+    "training/alignment",
+    "packs/pretrain_256",
+    "training/pretrain_256",
+    "evaluation/pretrain_256/fixed_prompts",
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the tiny recipe was run."""
+    return tmp_path_factory.mktemp("whole-way") / "home"
+
+
+@pytest.fixture(scope="module")
+def first(home: Path) -> CompletedProcess[str]:
+    """The run that made it."""
+    return run_in(home, "run", "--recipe", RECIPE, "--json")
+
+
+def run_in(home: Path, *arguments: str) -> CompletedProcess[str]:
+    environment = os.environ | {"NEXTSCALE_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    environment.pop("DAGSTER_HOME", None)
+    done = subprocess.run(
+        [COMMAND, *arguments], cwd=home.parent, env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    assert not CONTROL.search(done.stdout + done.stderr)
+    return done
+
+
+def balanced(counts: dict[str, Any]) -> bool:
+    return bool(counts["total"] == counts["kept"] + sum(counts["rejected"].values()) + counts["errored"])
+
+
+def test_every_stage_is_made_and_accounted_for(first: CompletedProcess[str]) -> None:
+    body = json.loads(first.stdout)
+    assert tuple(row["asset"] for row in body["assets"]) == STAGES
+    assert not any(row["reused"] for row in body["assets"])
+    assert all(balanced(row["counts"]) for row in body["assets"])
+    assert body["assets"][0]["counts"]["total"] == 60
+    assert (body["conserved"], body["broken"]) == (True, [])
+    figures = body["figures"]["evaluation/pretrain_256/fixed_prompts"]
+    assert 0 <= figures["accuracy"]["single_object"] <= 1
+    assert all(Path(uri).is_file() for uris in body["pictures"].values() for uri in uris)
+    assert "tokenizer/joint: started" in first.stderr
+
+
+def test_a_second_run_makes_nothing_anew(first: CompletedProcess[str], home: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("data/*")}
+    again = json.loads(run_in(home, "run", "--json").stdout)
+    assert all(row["reused"] for row in again["assets"])
+    made = json.loads(first.stdout)["assets"]
+    assert [row["folder"] for row in again["assets"]] == [row["folder"] for row in made]
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("data/*")} == before
+    assert "nothing to do" in run_in(home, "run").stdout
+
+
+def test_status_reads_the_same_counts(first: CompletedProcess[str], home: Path) -> None:
+    body = json.loads(run_in(home, "status", "--json").stdout)
+    made = {row["asset"]: row["counts"] for row in json.loads(first.stdout)["assets"]}
+    assert {row["asset"]: row["counts"] for row in body["assets"]} == made
+    assert {row["state"] for row in body["assets"]} == {"fresh"}
+    for row in body["assets"]:
+        sizes = [path.stat().st_size for path in Path(row["folder"]).rglob("*") if path.is_file()]
+        assert 0 < row["bytes"] <= sum(sizes)
+    table = run_in(home, "status").stdout
+    assert all(stage in table for stage in STAGES)
+
+
+def test_pictures_come_out(first: CompletedProcess[str], home: Path) -> None:
+    assert first.returncode == 0
+    for name, seed in (("a.png", "1"), ("b.png", "1"), ("c.png", "2")):
+        run_in(home, "generate", "a red circle", "--n", "1", "--seed", seed, "-o", str(home.parent / name))
+    pictures = [Image.open(home.parent / name) for name in ("a.png", "b.png", "c.png")]
+    assert [picture.size for picture in pictures] == [(32, 32)] * 3
+    assert pictures[0].tobytes() == pictures[1].tobytes()
+    sheet = home.parent / "sheet.png"
+    run_in(home, "generate", "a red circle", "two blue stars", "--n", "2", "-o", str(sheet))
+    width, height = Image.open(sheet).size
+    assert width > 64
+    assert height > 64
+
+
+def test_a_changed_setting_makes_only_what_depends_on_it(first: CompletedProcess[str], home: Path) -> None:
+    assert first.returncode == 0
+    done = run_in(
+        home, "run", "--set", "stages.pretrain_256.packing.max_tokens=192", "--select", "packs/*", "--json"
+    )
+    rows = json.loads(done.stdout)["assets"]
+    assert [row["asset"] for row in rows if not row["reused"]] == ["packs/pretrain_256"]
+    assert {row["asset"] for row in rows} == {
+        s for s in STAGES if not s.startswith(("training/", "evaluation/"))
+    }
+    states = {r["asset"]: r["state"] for r in json.loads(run_in(home, "status", "--json").stdout)["assets"]}
+    assert states["training/pretrain_256"] == "stale"
+    assert states["training/alignment"] == "fresh"
+
+
+def test_ctrl_c_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [
+        COMMAND,
+        "run",
+        "--recipe",
+        RECIPE,
+        "--select",
+        "t2i/captioned",
+        "--home",
+        str(tmp_path / "home"),
+    ]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "t2i/filtered" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().splitlines()
+        assert process.wait(120) == 130
+    assert said[-1].startswith("interrupted: ")
+    assert not any("Traceback" in row for row in said)
+    assert json.loads(run_in(tmp_path / "home", "run", "--select", "t2i/captioned", "--json").stdout)[
+        "conserved"
+    ]
