@@ -25,24 +25,31 @@ def output_metadata(folder: str, manifest: Manifest) -> dict[str, Any]:
     pictures = {
         f"picture: {name}": picture_markdown(name, uri) for name, uri in Output(folder).pictures().items()
     }
-    return manifest_metadata(folder, manifest) | pictures | _columns(folder, manifest)
+    counts = counts_metadata(manifest.counts)
+    return counts | pictures | manifest_metadata(folder, manifest) | _columns(folder, manifest)
 
 
-def manifest_metadata(folder: str, manifest: Manifest) -> dict[str, Any]:
-    """Metadata that a manifest alone gives."""
-    counts = manifest.counts
+def counts_metadata(counts: Counts) -> dict[str, Any]:
+    """What became of the records, and why."""
     values: dict[str, Any] = {
         "in": counts.total,
         "kept": counts.kept,
         "rejected": sum(counts.rejected.values()),
         "errored": counts.errored,
+    }
+    if counts.rejected:
+        values["reasons"] = dg.MetadataValue.md(reasons_table(counts))
+    return values
+
+
+def manifest_metadata(folder: str, manifest: Manifest) -> dict[str, Any]:
+    """Metadata that a manifest alone gives."""
+    values = counts_metadata(manifest.counts) | {
         "files": len(manifest.files),
         "bytes": sum(file.bytes for file in manifest.files),
         "path": dg.MetadataValue.path(folder),
         "fingerprint": manifest.fingerprint,
     }
-    if counts.rejected:
-        values["reasons"] = dg.MetadataValue.md(reasons_table(counts))
     return values | {f"figure: {name}": _value(value) for name, value in manifest.metadata.items()}
 
 

@@ -5,13 +5,15 @@ Shapes: B batch, C channels, H W rows and columns of the feature map.
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm with eps 1e-6: 32 groups at the published widths, 4 channels to a group below them."""
-    return nn.GroupNorm(max(1, min(32, channels // 4)), channels, eps=1e-6)
+    """GroupNorm with eps 1e-6: 32 groups at the published widths, fewer in narrow layers."""
+    return nn.GroupNorm(math.gcd(32, max(1, channels // 4)), channels, eps=1e-6)
 
 
 class ResidualBlock(nn.Module):

@@ -116,11 +116,12 @@ def test_what_dagster_does_not_know_is_shown_but_not_made_again(
 def test_a_failed_check_stops_the_walk_with_one_line(
     curated: Curated, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    project, _, _ = curated
+    project, _, results = curated
     home = tmp_path / "home"
+    folder = next(r.folder for r in results if r.asset == "t2i/captioned")
     shutil.copytree(project.home, home, ignore=shutil.ignore_patterns("dagster"))
     project = replace(project, home=str(home))
-    tar = next((home / "curated/t2i/captioned/t2i-0000").rglob("*.tar"))
+    tar = next((home / Path(folder).relative_to(curated[0].home)).rglob("*.tar"))
     data = bytearray(tar.read_bytes())
     at = data.index(b"IDAT") + 20
     data[at : at + 40] = bytes(40)  # the first picture does not decode any more

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from infra.catalogue import Counts
 from infra.job import JobSpec
@@ -21,6 +22,12 @@ from model.tokenizer import DualTokenizer, TokenizerConfig
 
 SCHEDULE = square([1, 2, 3], 16)
 CODES = TokenizerConfig.preset("tiny").codebook_size
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Small models lose more to threads than they gain, above all beside other work."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def test_a_fitted_tokenizer_reconstructs_before_any_training(
     decoded = tokenizer.decode(tokenizer.encode(images, schedule), schedule)
     error = (decoded - images).square().mean()
     flat = images.mean(dim=(2, 3), keepdim=True)
-    assert error < 0.5 * (flat - images).square().mean()
+    assert error < 0.7 * (flat - images).square().mean()
 
 
 def test_the_published_shape_has_no_linear_path(images: Tensor, schedule: ScaleSchedule) -> None:

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-Run = Callable[..., "CompletedProcess[str]"]
+# Starts Ray and two trainings; on a busy machine that takes longer than other tests may.
+pytestmark = pytest.mark.timeout(600)
 
 RECIPE = str(Path(__file__).with_name("tiny.yaml"))
 COMMAND = str(Path(sys.executable).with_name("nextscale"))
@@ -52,7 +52,7 @@ def run_in(home: Path, *arguments: str) -> CompletedProcess[str]:
     environment = os.environ | {"NEXTSCALE_HOME": str(home), "OMP_NUM_THREADS": "1"}
     environment.pop("DAGSTER_HOME", None)
     done = subprocess.run(
-        [COMMAND, *arguments], cwd=home.parent, env=environment, capture_output=True, text=True, timeout=280
+        [COMMAND, *arguments], cwd=home.parent, env=environment, capture_output=True, text=True, timeout=500
     )
     assert done.returncode == 0, done.stderr
     assert not CONTROL.search(done.stdout + done.stderr)
@@ -78,12 +78,9 @@ def test_every_stage_is_made_and_accounted_for(first: CompletedProcess[str]) -> 
 
 def test_a_second_run_makes_nothing_anew(first: CompletedProcess[str], home: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in home.rglob("data/*")}
-    again = json.loads(run_in(home, "run", "--json").stdout)
-    assert all(row["reused"] for row in again["assets"])
-    made = json.loads(first.stdout)["assets"]
-    assert [row["folder"] for row in again["assets"]] == [row["folder"] for row in made]
+    assert first.returncode == 0
+    assert "nothing to do: all of it is there already" in run_in(home, "run").stdout
     assert {path: path.stat().st_mtime_ns for path in home.rglob("data/*")} == before
-    assert "nothing to do" in run_in(home, "run").stdout
 
 
 def test_status_reads_the_same_counts(first: CompletedProcess[str], home: Path) -> None:
@@ -100,46 +97,35 @@ def test_status_reads_the_same_counts(first: CompletedProcess[str], home: Path) 
 
 def test_pictures_come_out(first: CompletedProcess[str], home: Path) -> None:
     assert first.returncode == 0
-    for name, seed in (("a.png", "1"), ("b.png", "1"), ("c.png", "2")):
-        run_in(home, "generate", "a red circle", "--n", "1", "--seed", seed, "-o", str(home.parent / name))
-    pictures = [Image.open(home.parent / name) for name in ("a.png", "b.png", "c.png")]
-    assert [picture.size for picture in pictures] == [(32, 32)] * 3
-    assert pictures[0].tobytes() == pictures[1].tobytes()
-    sheet = home.parent / "sheet.png"
-    run_in(home, "generate", "a red circle", "two blue stars", "--n", "2", "-o", str(sheet))
-    width, height = Image.open(sheet).size
-    assert width > 64
-    assert height > 64
+    one, same, sheet = (str(home.parent / name) for name in ("one.png", "same.png", "sheet.png"))
+    for out in (one, same):
+        run_in(home, "generate", "a red circle", "--n", "1", "--seed", "1", "-o", out)
+    assert Image.open(one).size == (32, 32)
+    assert Path(one).read_bytes() == Path(same).read_bytes()
+    said = run_in(home, "generate", "a red circle", "two blue stars", "--n", "2", "-o", sheet)
+    assert said.stdout == f"{sheet}\n"
+    assert "scales" in said.stderr or "started" in said.stderr
+    assert min(Image.open(sheet).size) > 64
 
 
 def test_a_changed_setting_makes_only_what_depends_on_it(first: CompletedProcess[str], home: Path) -> None:
     assert first.returncode == 0
-    done = run_in(
-        home, "run", "--set", "stages.pretrain_256.packing.max_tokens=192", "--select", "packs/*", "--json"
-    )
-    rows = json.loads(done.stdout)["assets"]
+    change = ["--set", "stages.pretrain_256.packing.max_tokens=192"]
+    rows = json.loads(run_in(home, "run", *change, "--select", "packs/*", "--json").stdout)["assets"]
     assert [row["asset"] for row in rows if not row["reused"]] == ["packs/pretrain_256"]
-    assert {row["asset"] for row in rows} == {
-        s for s in STAGES if not s.startswith(("training/", "evaluation/"))
-    }
-    states = {r["asset"]: r["state"] for r in json.loads(run_in(home, "status", "--json").stdout)["assets"]}
+    later = ("training/", "evaluation/")
+    assert {row["asset"] for row in rows} == {name for name in STAGES if not name.startswith(later)}
+    body = json.loads(run_in(home, "status", "--json").stdout)
+    states = {row["asset"]: row["state"] for row in body["assets"]}
     assert states["training/pretrain_256"] == "stale"
     assert states["training/alignment"] == "fresh"
 
 
 def test_ctrl_c_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    curate = ["run", "--recipe", RECIPE, "--select", "t2i/captioned", "--home", str(home)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [
-        COMMAND,
-        "run",
-        "--recipe",
-        RECIPE,
-        "--select",
-        "t2i/captioned",
-        "--home",
-        str(tmp_path / "home"),
-    ]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([COMMAND, *curate], env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "t2i/filtered" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -147,6 +133,4 @@ def test_ctrl_c_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
         assert process.wait(120) == 130
     assert said[-1].startswith("interrupted: ")
     assert not any("Traceback" in row for row in said)
-    assert json.loads(run_in(tmp_path / "home", "run", "--select", "t2i/captioned", "--json").stdout)[
-        "conserved"
-    ]
+    assert json.loads(run_in(home, *curate, "--json").stdout)["conserved"]
