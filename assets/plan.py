@@ -17,6 +17,7 @@ import dagster as dg
 from assets.build import CHECKS_TAG, REUSED, asset_key, build_assets, run_checks
 from assets.graph import job_assets
 from assets.job_asset import JobAsset
+from assets.killed import end_killed_runs, process_tag
 from assets.locate import Locator, NotReadyError, Place, current_drops, describe
 from assets.partitions import partition_keys
 from assets.project import Project
@@ -77,6 +78,7 @@ def materialize_stale(
     """
     assets = select(job_assets(project.recipe), selection)
     definitions = build_assets(project)
+    end_killed_runs(instance)
     for group in groups(assets, project, report_drops(project, instance)):
         locator = Locator(project, current_drops(instance))
         fresh = [
@@ -174,7 +176,7 @@ def _materialize(
             partition_key=group.partition,
             instance=instance,
             run_config=_QUIET,
-            tags={_WALK_TAG: walk},
+            tags={_WALK_TAG: walk} | process_tag(),
         )
     except Exception as error:
         failure = error

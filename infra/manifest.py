@@ -177,4 +177,5 @@ def table_bytes(table: pa.Table, group_rows: int | None = None) -> bytes:
 def read_table(uri: str, columns: list[str] | None = None) -> pa.Table:
     """A Parquet file from local or S3 storage."""
     with storage.open_input(uri) as stream:
-        return pq.read_table(stream, columns=columns)
+        # On this thread: one of Arrow's that lets go of the stream while Python ends aborts the process.
+        return pq.ParquetFile(stream).read(columns=columns, use_threads=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.build import build_assets
+from assets.killed import end_killed_runs
 from assets.project import Project
 from assets.sources import report_drops
 from infra.errors import UserError
@@ -65,6 +66,7 @@ def _discovery(project: Project) -> dg.SensorDefinition:
         description="Lists the text-to-image source and adds its new drops as partitions.",
     )
     def discover(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        end_killed_runs(context.instance)
         try:
             drops = report_drops(project, context.instance)
         except UserError as error:

@@ -42,8 +42,8 @@ GRADIENT_CLIP = 1.0
 FINAL_LEARNING_RATE = 0.1
 """At the last step, as a share of the peak."""
 
-REVIVE_EVERY = 50
-"""Steps between moving codes that nothing used onto data; codes need some time to be used."""
+REVIVALS = 20
+"""How often in a run codes that nothing used are moved onto data; in between they have time to be used."""
 REVIVE_UNTIL = 0.75
 """Share of the steps after which codes are left to settle."""
 
@@ -158,7 +158,8 @@ class _Trainer:
 
     def revive(self, step: int) -> None:
         """At fixed steps, move codes that no process used onto data."""
-        if (step + 1) % REVIVE_EVERY or step + 1 > REVIVE_UNTIL * self._settings.steps:
+        steps = self._settings.steps
+        if (step + 1) % max(1, steps // REVIVALS) or step + 1 > REVIVE_UNTIL * steps:
             return
         use_V = self._tokenizer.code_use
         use_V.copy_(self._world.sum(use_V))

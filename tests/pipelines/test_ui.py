@@ -185,5 +185,6 @@ def test_an_asset_is_made_by_a_click(browser: webdriver.Chrome, server: str, pro
     event = found[0].asset_materialization
     assert event is not None
     assert event.metadata["kept"].value == 40
+    browser.refresh()
     _sees(browser, ["fingerprint"])
     browser.save_screenshot(f"{project.home}/made.png")

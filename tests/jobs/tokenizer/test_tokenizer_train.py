@@ -57,9 +57,7 @@ def test_the_job_publishes_a_tokenizer_that_learnt(make_spec: Any) -> None:
     }
 
 
-def test_a_killed_run_ends_at_the_same_bytes(make_spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Codes are revived between the checkpoint and the kill, which the resumed run has to repeat.
-    monkeypatch.setattr("jobs.tokenizer.worker.REVIVE_EVERY", 3)
+def test_a_killed_run_ends_at_the_same_bytes(make_spec: Any) -> None:
     whole, killed = make_spec("whole", steps=8), make_spec("killed", steps=8)
     expected = run(whole, SilentReporter())
     for step in (1, 4, 7):

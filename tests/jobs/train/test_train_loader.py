@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -77,8 +80,10 @@ def test_batches_are_padded_to_a_length_where_one_is_given(packs_folder: str) ->
     assert {len(b.tokens_T) for b in loader(packs_folder, length=96).batches(0)} == {96}
 
 
-def test_a_missing_file_is_one_line(packs_folder: str, tmp_path: object) -> None:
-    reader = PackReader([packs_folder])
-    reader._files[0] += ".gone"
+def test_a_file_that_is_gone_is_one_line(packs_folder: str, tmp_path: Path) -> None:
+    folder = tmp_path / "packs"
+    shutil.copytree(packs_folder, folder)
+    reader = PackReader([str(folder)])
+    (folder / "data" / "packs-00001.parquet").unlink()
     with pytest.raises(UserError, match="no such file"):
-        reader.documents(0)
+        reader.documents(6)

