@@ -27,7 +27,7 @@ from jobs.tokenizer.batches import BatchOrder, hold_out
 from jobs.tokenizer.evaluate import evaluate
 from jobs.tokenizer.pictures import Pictures, find_pictures
 from jobs.train.checkpoints import Checkpoints, State
-from jobs.train.metrics import Row, to_rows, to_table
+from jobs.train.metrics import Row, live_figures, to_rows, to_table
 from jobs.train.publish import publish_folder
 from jobs.train.schedule import learning_rate
 from jobs.train.world import World
@@ -83,7 +83,11 @@ def train(world: World, task: TokenizerTask) -> UserError | None:
         rows.append(row)
         trainer.revive(step)
         seconds, watch = time.monotonic() - watch, time.monotonic()
-        world.tell(step + 1, settings.steps, row | {"pictures_per_second": settings.batch_size / seconds})
+        world.tell(
+            step + 1,
+            settings.steps,
+            live_figures(row) | {"pictures_per_second": settings.batch_size / seconds},
+        )
         if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
             trainer.checkpoints.save(step + 1, trainer.state(), to_table(rows))
     trainer.publish(rows)

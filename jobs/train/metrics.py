@@ -30,6 +30,13 @@ def loss_names(rows: Sequence[Row]) -> list[str]:
     return sorted(found, key=lambda name: (name.count("/"), "scale" in name, len(name), name))
 
 
+def live_figures(row: Row) -> Row:
+    """A row for people who wait: the losses first, without the step, which they see."""
+    losses = loss_names([row])
+    rest = [name for name in row if name not in losses and name != "step"]
+    return {name: row[name] for name in (*losses, *rest)}
+
+
 def first_and_last(rows: Sequence[Row], names: Sequence[str]) -> dict[str, dict[str, float]]:
     """The mean of each measurement over the first and over the last steps that have it."""
     return {

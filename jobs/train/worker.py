@@ -17,7 +17,7 @@ from infra.manifest import Output, Receipt
 from jobs.train.checkpoints import Checkpoints
 from jobs.train.engine import Engine
 from jobs.train.loader import Batching, PackLoader
-from jobs.train.metrics import Row, to_rows, to_table
+from jobs.train.metrics import Row, live_figures, to_rows, to_table
 from jobs.train.order import PackOrder
 from jobs.train.packs import PackReader
 from jobs.train.publish import publish_folder
@@ -45,7 +45,7 @@ def train(world: World, task: TrainTask) -> UserError | None:
             return trainer.not_finite(step)
         rows.append(row)
         seconds, watch = time.monotonic() - watch, time.monotonic()
-        world.tell(step + 1, stage.steps, row | {"tokens_per_second": row["tokens"] / seconds})
+        world.tell(step + 1, stage.steps, live_figures(row) | {"tokens_per_second": row["tokens"] / seconds})
         if (step + 1) % stage.checkpoint_every == 0 and step + 1 < stage.steps:
             trainer.checkpoints.save(step + 1, trainer.engine.state(), to_table(rows))
     trainer.publish(rows)

@@ -114,7 +114,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "semantic_decoder_heads": 2,
     },
     "demo": {
-        "codebook_size": 1024,
+        "codebook_size": 256,
         "linear_path": True,
         "pixel_distance_weight": 16.0,
         "scale_dropout": 0.0,

@@ -22,7 +22,7 @@ from model.transformer.positions import rotations
 from model.transformer.visual import VisualEmbedding
 
 _INITIAL_STD = 0.02
-_CODE_ROW_NOISE = 0.1
+_CODE_ROW_LENGTH = 1.0
 
 
 class NextScaleTransformer(nn.Module):
@@ -83,14 +83,18 @@ class NextScaleTransformer(nn.Module):
 
     @torch.no_grad()
     def set_codebook(self, codebook_VC: Tensor) -> None:
-        """Start the visual embeddings from the tokenizer's codebook, and the head's new rows from the
-        mean of its text rows plus a little noise (the same noise every time).
+        """Start the visual embeddings from the tokenizer's codebook, and the head's new rows, too.
+
+        A code's row of the head is the mean text row plus a fixed random projection of the code's row of the
+        codebook: codes that look alike start with logits alike, so what is learned of one serves the others.
         """
         self.visual.codebook.weight.copy_(codebook_VC)
-        text_rows = self.lm_head.weight
         generator = torch.Generator().manual_seed(0)
-        noise = torch.randn(self.visual_head.weight.shape, generator=generator).to(text_rows)
-        self.visual_head.weight.copy_(text_rows.mean(0) + _CODE_ROW_NOISE * text_rows.std() * noise)
+        projection_CE = torch.randn(codebook_VC.shape[1], self.config.hidden, generator=generator)
+        rows_VE = nn.functional.normalize(codebook_VC.cpu() @ projection_CE, dim=1) * _CODE_ROW_LENGTH
+        markers_2E = torch.randn(2, self.config.hidden, generator=generator) * _INITIAL_STD
+        rows = torch.cat([rows_VE, markers_2E]).to(self.visual_head.weight)
+        self.visual_head.weight.copy_(self.lm_head.weight.mean(0) + rows)
 
     def new_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that images brought: what the alignment stage trains."""
