@@ -17,7 +17,6 @@ def ensure_ray() -> None:
     address = os.environ.get("RAY_ADDRESS")
     # The variables are read by the processes Ray starts: quieter logs, no usage reports.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address:
         ray.init(address=address, log_to_driver=False, logging_level="error")
         return
