@@ -1,6 +1,6 @@
 """How long the demo takes from an empty home, stage by stage, and how long the same command takes again.
 
-Whole commands timed from outside, in one run. `python bench/demo.py`
+Whole commands timed from outside, in one run. `python bench/demo.py [HOME]`; a home that is named stays.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,8 +21,8 @@ EVALUATION = "evaluation/pretrain_256/fixed_prompts"
 
 
 def main() -> None:
-    """Run the demo's recipe twice on one home and write what it took and made."""
-    with TemporaryDirectory() as home:
+    """Run the demo's recipe twice on one empty home and write what it took and made."""
+    with nullcontext(sys.argv[1]) if len(sys.argv) > 1 else TemporaryDirectory() as home:
         first, made = timed_run(home)
         again, found = timed_run(home)
         stages_now = json.loads(status(home))

@@ -22,6 +22,7 @@ from model.transformer.positions import rotations
 from model.transformer.visual import VisualEmbedding
 
 _INITIAL_STD = 0.02
+_EMBEDDING_STD = 0.5  # of untrained embeddings: smaller ones drown beside images' features of unit size
 _CODE_ROW_LENGTH = 1.0
 
 
@@ -41,7 +42,7 @@ class NextScaleTransformer(nn.Module):
         self.apply(_initialise)
         self.visual.reset_parameters()
         if config.tie_embeddings:
-            self.lm_head.weight = self.model.embed_tokens.weight
+            self.model.embed_tokens.weight = self.lm_head.weight
 
     def forward(self, batch: PackedBatch) -> LossReport:
         """The loss of a pack. Logits exist at supervised positions only."""
@@ -117,7 +118,9 @@ class NextScaleTransformer(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
+    if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=_INITIAL_STD)
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=_EMBEDDING_STD)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
