@@ -41,7 +41,10 @@ def s3_server() -> Iterator[str]:
 def s3_root(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A fresh bucket as `s3://name`, with the environment set so that every process reaches it."""
     import boto3
+    from s3fs import S3FileSystem
 
+    # Instances are kept by their arguments; one that was made in another environment must not serve here.
+    S3FileSystem.clear_instance_cache()
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "test",
