@@ -80,6 +80,7 @@ def transformer_config(model: Model, text: TextTokenizer, tokenizer: TokenizerCo
     try:
         return TransformerConfig.preset(
             model.preset,
+            input_features=model.input_features,
             text_vocabulary=text.size,
             codebook_size=tokenizer.codebook_size,
             codebook_width=tokenizer.codebook_width,

@@ -211,6 +211,8 @@ class Model(Section):
     preset: str
     text_tokenizer: str = "builtin"
     """`builtin`, a local folder, or a hub name that transformers' AutoTokenizer loads."""
+    input_features: Literal["residual", "accumulated"] = "residual"
+    """What a scale reads: the codes of the scale before alone (paper 2.2), or the sum of all before (VAR)."""
 
 
 class Packing(Section):
@@ -258,6 +260,8 @@ class Sampling(Section):
 
     guidance: float = Field(default=2.0, ge=0)
     temperature: float = Field(default=1.0, gt=0)
+    final_temperature: float | None = Field(default=None, gt=0)
+    """Of the finest scale, linear from `temperature` at the coarsest; null is the same for all."""
     top_k: int = Field(default=0, ge=0)
     """0 keeps every code."""
     top_p: float = Field(default=1.0, gt=0, le=1)

@@ -27,18 +27,21 @@ COLORS: dict[str, RGB] = {
 
 BACKGROUNDS: dict[str, RGB] = {"white": (245, 245, 245), "gray": (130, 130, 130), "black": (20, 20, 20)}
 
-SIZES: dict[str, float] = {"small": 0.24, "medium": 0.32, "large": 0.42}
+SIZES: dict[str, float] = {"small": 0.25, "medium": 0.34, "large": 0.44}
 """Side of the bounding box, as a share of the picture's side."""
 
 MAX_SHAPES = 4
 
-CENTRES = (0.2, 0.5, 0.8)
-"""Where the rows and columns of the layout lie, before jitter."""
+CENTRES = (0.25, 0.5, 0.75)
+"""Where the rows and columns of the layout lie, before jitter. Shapes of every size have room around them."""
 
-_CENTRE_JITTER = 0.03
-_SIZE_JITTER = 0.03
+_MIDDLE = len(CENTRES) ** 2 // 2
+_MIDDLE_SHARE = 0.7
+"""Of the scenes of one shape: it stands large in the middle, as what a photo is of usually does."""
+_CENTRE_JITTER = 0.015
+_SIZE_JITTER = 0.02
 _MARGIN = 0.03
-_GAP = 0.08
+_GAP = 0.05
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ def _sample_look(rng: random.Random) -> tuple[str, str]:
 
 def _place(rng: random.Random, looks: list[tuple[str, str]]) -> tuple[Shape, ...] | None:
     """Give each shape a size and a cell of the layout; None if two come too close."""
-    sizes = _sample_sizes(rng, looks)
-    cells = rng.sample(range(len(CENTRES) ** 2), len(looks))
+    cells = _sample_cells(rng, len(looks))
+    sizes = ["large"] if cells == [_MIDDLE] else _sample_sizes(rng, looks)
     shapes: list[Shape] = []
     for (kind, color), size, cell in zip(looks, sizes, cells, strict=True):
         side = SIZES[size] * rng.uniform(1 - _SIZE_JITTER, 1 + _SIZE_JITTER)
@@ -111,6 +114,13 @@ def _place(rng: random.Random, looks: list[tuple[str, str]]) -> tuple[Shape, ...
             return None
         shapes.append(shape)
     return tuple(shapes)
+
+
+def _sample_cells(rng: random.Random, count: int) -> list[int]:
+    """Places in the layout, numbered row by row."""
+    if count == 1 and rng.random() < _MIDDLE_SHARE:
+        return [_MIDDLE]
+    return rng.sample(range(len(CENTRES) ** 2), count)
 
 
 def _sample_sizes(rng: random.Random, looks: list[tuple[str, str]]) -> list[str]:

@@ -8,10 +8,8 @@ import torch
 
 from infra.errors import UserError
 from infra.job import JobSpec
-from jobs.models import load_tokenizer, load_transformer
+from jobs.models import load_text, load_tokenizer, load_transformer, transformer_config
 from jobs.specs import TrainSettings
-from model.text import load_text_tokenizer
-from model.transformer.config import TransformerConfig
 from model.transformer.model import NextScaleTransformer
 
 
@@ -60,17 +58,8 @@ def start_model(task: TrainTask) -> NextScaleTransformer:
 
 def _fresh_model(task: TrainTask) -> NextScaleTransformer:
     tokenizer = load_tokenizer(task.tokenizer)
-    try:
-        text = load_text_tokenizer(task.settings.model.text_tokenizer)
-        config = TransformerConfig.preset(
-            task.settings.model.preset,
-            text_vocabulary=text.size,
-            codebook_size=tokenizer.config.codebook_size,
-            codebook_width=tokenizer.config.codebook_width,
-            end_id=text.end_id,
-        )
-    except ValueError as error:
-        raise UserError(str(error), "recipe, section model", "Correct the name") from error
+    text = load_text(task.settings.model.text_tokenizer)
+    config = transformer_config(task.settings.model, text, tokenizer.config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
         model = NextScaleTransformer(config)

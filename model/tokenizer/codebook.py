@@ -1,6 +1,6 @@
 """Codebook health: codes start on data, and codes that nothing uses are moved back onto data.
 
-Both work on the normalised residuals of a batch at all scales ("vectors" [M, C]), since one codebook
+Both work on the residuals of a batch at all scales ("vectors" [M, C]), since one codebook
 serves all scales. Shapes: M vectors, C codebook width, V codebook rows.
 """
 
@@ -31,7 +31,7 @@ def fit_codebook(
         counts_V = torch.bincount(rows_M, minlength=len(every_row_V))
         sums_VC = torch.zeros_like(quantizer.codebook()).index_add(0, rows_M, vectors_MC)
         used_M = counts_V.nonzero()[:, 0]
-        quantizer.set_rows(used_M, sums_VC[used_M])
+        quantizer.set_rows(used_M, sums_VC[used_M] / counts_V[used_M, None])
         revive(quantizer, counts_V == 0, vectors_MC, generator)
 
 

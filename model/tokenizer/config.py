@@ -24,6 +24,9 @@ class TokenizerConfig:
     pixel_width: int = 8
     pixel_distance_weight: float = 1.0
     """w of `d_semantic + w * d_pixel`, the distance that chooses the shared index."""
+    unit_codes: bool = True
+    """Normalise residuals and codes to length one, as TokenFlow does. Without, fine codes are easier to
+    predict: flat areas take the one code near zero instead of a direction that is noise."""
     scale_dropout: float = 0.5
     """Probability that training leaves out a scale other than the first and the last."""
 
@@ -114,7 +117,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "semantic_decoder_heads": 2,
     },
     "demo": {
-        "codebook_size": 256,
+        "codebook_size": 128,
+        "unit_codes": False,
         "linear_path": True,
         "pixel_distance_weight": 16.0,
         "scale_dropout": 0.0,
@@ -122,8 +126,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "multipliers": (1, 2),
         "encoder_channels": 32,
         "encoder_blocks": 1,
-        "decoder_channels": 32,
-        "decoder_blocks": 1,
+        "decoder_channels": 64,
+        "decoder_blocks": 2,
         "vision_width": 96,
         "vision_intermediate": 192,
         "vision_layers": 2,
@@ -134,7 +138,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "semantic_decoder_heads": 4,
     },
     "photo": {
-        "codebook_size": 4096,
+        "codebook_size": 1024,
+        "unit_codes": False,
         "linear_path": True,
         "pixel_distance_weight": 16.0,
         "scale_dropout": 0.0,

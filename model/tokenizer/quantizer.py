@@ -2,8 +2,9 @@
 
 At each grid, coarse to fine, the residual is averaged down to the grid, each half of it is normalised to
 length one, and the nearest row of the codebook (its halves of length one, too) is looked up. The row's
-bicubic enlargement is what the scale explains; it is subtracted before the next scale. All of it runs in
-full float32: a rounded distance would choose other codes.
+bicubic enlargement is what the scale explains; it is subtracted before the next scale. Without
+`unit_codes` nothing is normalised, as in VAR: rows have lengths of their own, and one near zero says that
+nothing is left to explain. All of it runs in full float32: a rounded distance would choose other codes.
 
 Shapes: B batch, C codebook width (semantic + pixel), h w cells of the finest grid, n cells of one grid,
 N cells of all grids together, V codebook rows, S semantic width, P pixel width, M any number of vectors.
@@ -31,8 +32,8 @@ class Quantized:
     """What a pyramid of grids made of a feature map; lists run over the grids.
 
     `features` [B, C, h, w] is the sum of what all scales explain; gradients pass straight through it to
-    the encoder. `vectors` [B, n, C] are the normalised residuals, `codes` [B, n, C] their rows of the
-    codebook, `nearest` and `chosen` [B, n] the indices of the nearest rows and of those subtracted.
+    the encoder. `vectors` [B, n, C] are the residuals as they are looked up, `codes` [B, n, C] their rows
+    of the codebook, `nearest` and `chosen` [B, n] the indices of the nearest rows and of those subtracted.
     """
 
     features: Tensor
@@ -49,31 +50,33 @@ class SharedQuantizer(nn.Module):
         super().__init__()
         self.widths = [config.semantic_width, config.pixel_width]
         self.pixel_distance_weight = config.pixel_distance_weight
+        self.unit_codes = config.unit_codes
         self.semantic_VS = nn.Parameter(unit(torch.randn(config.codebook_size, config.semantic_width)))
         self.pixel_VP = nn.Parameter(unit(torch.randn(config.codebook_size, config.pixel_width)))
 
     def codebook(self) -> Tensor:
-        """Rows [V, C], each half of length one: [semantic | pixel]."""
-        return torch.cat([unit(self.semantic_VS.float()), unit(self.pixel_VP.float())], dim=1)
+        """Rows [V, C]: [semantic | pixel], each half of length one with `unit_codes`."""
+        return self.prepare(torch.cat([self.semantic_VS.float(), self.pixel_VP.float()], dim=1))
 
     @torch.no_grad()
     def set_rows(self, rows_M: Tensor, vectors_MC: Tensor) -> None:
         """Moves these rows of the codebooks to these vectors."""
-        semantic_MS, pixel_MP = torch.split(self.normalise(vectors_MC), self.widths, dim=-1)
+        semantic_MS, pixel_MP = torch.split(self.prepare(vectors_MC), self.widths, dim=-1)
         self.semantic_VS[rows_M] = semantic_MS.to(self.semantic_VS)
         self.pixel_VP[rows_M] = pixel_MP.to(self.pixel_VP)
 
-    def normalise(self, vectors: Tensor) -> Tensor:
-        """Both halves of [..., C] to length one."""
+    def prepare(self, vectors: Tensor) -> Tensor:
+        """Vectors [..., C] as they are compared: with `unit_codes`, both halves of length one."""
+        if not self.unit_codes:
+            return vectors
         return torch.cat([unit(half) for half in torch.split(vectors, self.widths, dim=-1)], dim=-1)
 
     def distances(self, vectors_BnC: Tensor, codebook_VC: Tensor) -> Tensor:
-        """`d_semantic + w * d_pixel`, squared distances [B, n, V] of normalised vectors to the rows."""
+        """`d_semantic + w * d_pixel`, squared distances [B, n, V] of vectors to the rows."""
         semantic_V, pixel_V = torch.split(codebook_VC, self.widths, dim=1)
         semantic_Bn, pixel_Bn = torch.split(vectors_BnC, self.widths, dim=-1)
-        weight = self.pixel_distance_weight
-        cosines_BnV: Tensor = semantic_Bn @ semantic_V.T + weight * (pixel_Bn @ pixel_V.T)
-        return 2 * (1 + weight - cosines_BnV)
+        semantic_BnV = squared_distances(semantic_Bn, semantic_V)
+        return semantic_BnV + self.pixel_distance_weight * squared_distances(pixel_Bn, pixel_V)
 
     def forward(
         self, features_BChw: Tensor, grids: Sequence[Grid], choose: Choose | None = None
@@ -89,7 +92,7 @@ class SharedQuantizer(nn.Module):
         codebook_VC = self.codebook()
         result = Quantized(torch.zeros_like(residual_BChw), [], [], [], [])
         for place, grid in enumerate(grids):
-            vectors_BnC = self.normalise(shrink(residual_BChw, grid))
+            vectors_BnC = self.prepare(shrink(residual_BChw, grid))
             distances_BnV = self.distances(vectors_BnC.detach(), codebook_VC.detach())
             nearest_Bn = distances_BnV.argmin(dim=-1)
             chosen_Bn = choose(place, distances_BnV) if choose else nearest_Bn
@@ -116,6 +119,12 @@ class SharedQuantizer(nn.Module):
                 for indices_Bn, grid in zip(scales, grids, strict=True)
             ]
             return torch.stack(enlarged).sum(dim=0)
+
+
+def squared_distances(vectors_BnC: Tensor, rows_VC: Tensor) -> Tensor:
+    """Squared Euclidean distances [B, n, V]."""
+    products_BnV: Tensor = vectors_BnC @ rows_VC.T
+    return vectors_BnC.square().sum(dim=-1, keepdim=True) + rows_VC.square().sum(dim=-1) - 2 * products_BnV
 
 
 def unit(vectors: Tensor) -> Tensor:

@@ -81,7 +81,14 @@ class TransformerConfig:
 
     @classmethod
     def preset(
-        cls, name: str, *, text_vocabulary: int, codebook_size: int, codebook_width: int, end_id: int
+        cls,
+        name: str,
+        *,
+        text_vocabulary: int,
+        codebook_size: int,
+        codebook_width: int,
+        end_id: int,
+        input_features: InputFeatures = "residual",
     ) -> TransformerConfig:
         """The named size (`tiny`, `small`, `2b`, `7b`) with the vocabularies of its tokenizers.
 
@@ -103,6 +110,7 @@ class TransformerConfig:
             codebook_size=codebook_size,
             codebook_width=codebook_width,
             end_id=end_id,
+            input_features=input_features,
         )
 
     def save(self, folder: Path) -> None:
@@ -135,9 +143,10 @@ def _require_option(name: str, value: str, options: object) -> None:
 
 _PRESETS: dict[str, tuple[int, int, int, int, int, float, bool]] = {
     # hidden, layers, heads, kv_heads, intermediate, rope_theta, tie_embeddings
-    "tiny": (192, 4, 6, 2, 512, 10_000.0, False),
+    "tiny": (192, 4, 3, 1, 512, 100.0, False),
     "small": (768, 12, 12, 4, 2048, 100_000.0, False),
     "2b": (2048, 28, 16, 2, 8192, 1_000_000.0, False),
     "7b": (3584, 28, 28, 4, 18944, 1_000_000.0, False),
 }
-"""`7b` has the shapes of Qwen2.5-7B."""
+"""`7b` has the shapes of Qwen2.5-7B. The small ones turn faster (`rope_theta`): of their few frequencies,
+slow ones cannot tell cells apart."""

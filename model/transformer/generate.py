@@ -30,17 +30,29 @@ class SamplingOptions:
     """How codes are drawn.
 
     Logits are unconditional + guidance * (conditional - unconditional), over the temperature; 1 is no
-    guidance. `top_k` keeps the likeliest codes (0: all), `top_p` the fewest that hold this probability.
+    guidance. The temperature goes linearly from the first scale's to the last's: coarse codes decide what a
+    picture shows, fine ones carry it out. `top_k` keeps the likeliest codes (0: all), `top_p` the fewest
+    that hold this probability.
     """
 
     guidance: float = 2.0
     temperature: float = 1.0
+    final_temperature: float | None = None
+    """Of the last scale; None: that of the first."""
     top_k: int = 0
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.guidance < 0 or self.temperature <= 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+        coldest = self.temperature_at(1.0)
+        if self.guidance < 0 or min(self.temperature, coldest) <= 0:
             raise ValueError(f"sampling options out of range: {self}")
+        if self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise ValueError(f"sampling options out of range: {self}")
+
+    def temperature_at(self, progress: float) -> float:
+        """The temperature of a scale, from 0, the first, to 1, the last."""
+        final = self.temperature if self.final_temperature is None else self.final_temperature
+        return self.temperature + (final - self.temperature) * progress
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,8 @@ def generate_indices(
         if not logits_RLV.isfinite().all():
             raise FloatingPointError(f"the model's logits are not finite at scale {scale}; is it diverged?")
         logits_BLV = _guide(logits_RLV, sampling.guidance) if guided else logits_RLV
-        drawn_BL = draw(logits_BLV, sampling, generators)
+        temperature = sampling.temperature_at((scale - 1) / max(1, len(schedule.grids) - 1))
+        drawn_BL = draw(logits_BLV, temperature, sampling, generators)
         codes_BN = torch.cat([codes_BN, drawn_BL], dim=1)
         if progress:
             progress(scale, len(schedule.grids))
@@ -159,9 +172,14 @@ def _guide(logits_RLV: Tensor, guidance: float) -> Tensor:
     return unconditional + guidance * (conditional - unconditional)
 
 
-def draw(logits_BLV: Tensor, sampling: SamplingOptions, generators: Sequence[torch.Generator]) -> Tensor:
+def draw(
+    logits_BLV: Tensor,
+    temperature: float,
+    sampling: SamplingOptions,
+    generators: Sequence[torch.Generator],
+) -> Tensor:
     """Draw codes [B, L], sample b by the uniforms of its own generator."""
-    logits_BLV = logits_BLV / sampling.temperature
+    logits_BLV = logits_BLV / temperature
     if 0 < sampling.top_k < logits_BLV.shape[-1]:
         smallest = logits_BLV.topk(sampling.top_k).values[..., -1:]
         logits_BLV = logits_BLV.masked_fill(logits_BLV < smallest, -torch.inf)

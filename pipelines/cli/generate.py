@@ -44,6 +44,10 @@ def generate(
     temperature: Annotated[
         float | None, typer.Option(min=0.01, help=f"Below 1 safer, above more varied. {RECIPES}")
     ] = None,
+    final_temperature: Annotated[
+        float | None,
+        typer.Option(min=0.01, help=f"Of the finest scale; the coarsest's by default. {RECIPES}"),
+    ] = None,
     top_k: Annotated[
         int | None, typer.Option(min=0, help=f"Choose among this many codes; 0 is all. {RECIPES}")
     ] = None,
@@ -64,7 +68,13 @@ def generate(
     _require_writable(out)
     workspace = resume(home)
     place = _trained(workspace, stage)
-    changes = {"guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    changes = {
+        "guidance": guidance,
+        "temperature": temperature,
+        "final_temperature": final_temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+    }
     sampling = _sampling(workspace.recipe.evaluation.sampling, changes)
     _write(workspace, place, texts, samples, seed, sampling, out)
     print(out)

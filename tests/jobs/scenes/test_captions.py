@@ -59,6 +59,19 @@ def test_relations_places_and_backgrounds_are_true(seed: int, index: int) -> Non
         assert ground[1] in BACKGROUNDS
 
 
+def test_a_shape_alone_is_in_the_middle_or_its_place_is_told() -> None:
+    singles = [index for index in range(500) if len(sample_scene(0, index).shapes) == 1]
+    told = {index for index in singles if " at the " in caption(sample_scene(0, index), 0, index)}
+    middle = {index for index in singles if _in_the_middle(sample_scene(0, index).shapes[0])}
+    assert told | middle == set(singles)
+    assert 0.5 < len(middle) / len(singles) < 0.8
+    assert 0 < len(middle & told) < len(middle) / 2
+
+
+def _in_the_middle(shape: Shape) -> bool:
+    return abs(shape.x - 0.5) < 0.1 and abs(shape.y - 0.5) < 0.1
+
+
 def test_captions_vary() -> None:
     texts = [caption(sample_scene(0, index), 0, index) for index in range(500)]
     assert len(set(texts)) > 400

@@ -49,7 +49,7 @@ def test_the_same_seed_and_index_give_the_same_record_whatever_else_is_drawn() -
 
 def test_known_scenes_never_change() -> None:
     told = "\n".join(f"{sample_scene(0, index)} {make_sample(0, index, 32).caption}" for index in range(100))
-    assert hashlib.sha256(told.encode()).hexdigest()[:16] == "bdf5189ccf9c3b97"
+    assert hashlib.sha256(told.encode()).hexdigest()[:16] == "c0140e94a43f0f6f"
 
 
 @pytest.mark.parametrize("size", [32, 64, 100, 1024])

@@ -18,19 +18,20 @@ TINY = TokenizerConfig.preset("tiny")
 GRIDS: tuple[Grid, ...] = ((1, 1), (2, 3), (3, 5))
 
 
-def make_quantizer(seed: int, weight: float = 1.0) -> SharedQuantizer:
+def make_quantizer(seed: int, weight: float = 1.0, unit_codes: bool = True) -> SharedQuantizer:
     torch.manual_seed(seed)
-    return SharedQuantizer(replace(TINY, pixel_distance_weight=weight))
+    return SharedQuantizer(replace(TINY, pixel_distance_weight=weight, unit_codes=unit_codes))
 
 
-@given(st.integers(0, 10**6), st.sampled_from([0.25, 1.0, 4.0]))
-@settings(max_examples=15, deadline=None)
-def test_indices_equal_the_reference(seed: int, weight: float) -> None:
-    quantizer = make_quantizer(seed, weight)
+@given(st.integers(0, 10**6), st.sampled_from([0.25, 1.0, 4.0]), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_indices_equal_the_reference(seed: int, weight: float, unit_codes: bool) -> None:
+    quantizer = make_quantizer(seed, weight, unit_codes)
     features = torch.randn(2, 40, 3, 5) * 3
     indices = torch.cat(quantizer(features, GRIDS).nearest, dim=1)
     for image, found in zip(features, indices.tolist(), strict=True):
-        assert found == reference.quantise(image, GRIDS, quantizer.codebook().detach(), 32, weight)
+        codebook = quantizer.codebook().detach()
+        assert found == reference.quantise(image, GRIDS, codebook, 32, weight, unit_codes=unit_codes)
 
 
 def test_a_reference_with_another_weight_or_order_differs() -> None:
@@ -46,6 +47,15 @@ def test_both_halves_of_every_code_have_length_one() -> None:
     semantic, pixel = make_quantizer(0).codebook().split((32, 8), dim=1)
     assert torch.allclose(semantic.norm(dim=1), torch.ones(64))
     assert torch.allclose(pixel.norm(dim=1), torch.ones(64))
+
+
+def test_a_flat_area_says_that_nothing_is_left_only_with_codes_of_their_own_length() -> None:
+    flat = torch.zeros(1, 40, 3, 5)
+    for unit_codes in (False, True):
+        quantizer = make_quantizer(0, unit_codes=unit_codes)
+        quantizer.set_rows(torch.tensor([7]), torch.full((1, 40), 1e-6))
+        explained = quantizer(flat, GRIDS).features
+        assert bool(explained.abs().max() < 1e-3) != unit_codes
 
 
 def test_indices_alone_give_the_quantised_features_back() -> None:
@@ -96,7 +106,7 @@ def test_full_float32_puts_the_precision_back() -> None:
 @pytest.mark.parametrize("weight", [0.25, 4.0])
 def test_distances_weigh_the_two_halves(weight: float) -> None:
     quantizer = make_quantizer(0, weight)
-    vectors = quantizer.normalise(torch.randn(1, 5, 40))
+    vectors = quantizer.prepare(torch.randn(1, 5, 40))
     codebook = quantizer.codebook().detach()
     semantic = torch.cdist(vectors[..., :32], codebook[None, :, :32]) ** 2
     pixel = torch.cdist(vectors[..., 32:], codebook[None, :, 32:]) ** 2

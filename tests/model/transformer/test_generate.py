@@ -107,7 +107,8 @@ def test_prompts_need_seeds() -> None:
 def draws(probabilities: list[float], **options: Any) -> list[float]:
     """How often each code is drawn in 20,000 draws."""
     logits = torch.tensor(probabilities).log().expand(1, 20_000, -1)
-    codes = draw(logits, SamplingOptions(**options), [torch.Generator().manual_seed(0)])
+    sampling = SamplingOptions(**options)
+    codes = draw(logits, sampling.temperature, sampling, [torch.Generator().manual_seed(0)])
     return (codes.flatten().bincount(minlength=len(probabilities)) / 20_000).tolist()
 
 
@@ -130,7 +131,26 @@ def test_draws_follow_the_options(options: dict[str, float], expected: list[floa
     assert not any(impossible)
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0}, {"top_p": 0}, {"top_p": 1.1}, {"guidance": -1}])
+def test_the_temperature_goes_from_the_first_scale_to_the_last() -> None:
+    falling = SamplingOptions(temperature=1.0, final_temperature=0.2)
+    assert [falling.temperature_at(at) for at in (0, 0.5, 1)] == pytest.approx([1.0, 0.6, 0.2])
+    assert SamplingOptions(temperature=0.7).temperature_at(0.9) == 0.7
+
+
+def test_a_cold_last_scale_takes_the_likeliest_codes_and_leaves_the_first_scale_alone() -> None:
+    model = make_model()
+    warm = sample(model, [0], guidance=1.0)
+    cold = sample(model, [0], guidance=1.0, final_temperature=1e-4)
+    session = Session(model, [PROMPTS[0]], WIDE)
+    last = [session.logits(cold[:, :start], scale) for scale, start in enumerate(WIDE.starts, start=1)][-1]
+    assert torch.equal(cold[:, WIDE.starts[-1] :], last.argmax(dim=-1))
+    assert torch.equal(cold[:, :1], warm[:, :1])
+    assert not torch.equal(cold, warm)
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0}, {"final_temperature": 0}, {"top_p": 0}, {"top_p": 1.1}, {"guidance": -1}]
+)
 def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="out of range"):
         SamplingOptions(**options)
