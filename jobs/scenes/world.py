@@ -1,8 +1,8 @@
 """What a scene is, and the scene that belongs to (seed, index).
 
 One to four coloured shapes stand on a loose 3x3 layout on a plain background; they never touch. Half of
-the scenes hold a single shape, which a small model learns first. Equal arguments give the equal scene on
-every machine: nothing here depends on numpy or on global state.
+the scenes hold a single shape, mostly large and in the middle, which a small model learns first. Equal
+arguments give the equal scene on every machine: nothing here depends on numpy or on global state.
 """
 
 from __future__ import annotations
