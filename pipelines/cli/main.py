@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import sys
 import warnings
 from typing import Annotated
@@ -111,10 +112,21 @@ def _report(error: BaseException) -> int:
 def _describe(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{error.filename or 'disk'}: the disk is full. Free space, then run the same command again"
+    if (full := _full_disk(error)) is not None:
+        return f"{full}: the disk is full. Free space, then run the same command again"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}. This is a defect: run again with --debug for the traceback"
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """What could not be written, if a full disk is behind an error; Dagster's history is in SQLite files."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return str(error.filename or "disk")
+        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            return "the home's run history"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _say(line: str) -> None:

@@ -82,6 +82,11 @@ def test_a_traceback_only_with_debug(nextscale: Run) -> None:
             1,
             "error: /data/x: the disk is full.",
         ),
+        (
+            f"RuntimeError('behind') from OSError({errno.EDQUOT}, 'Disk quota exceeded')",
+            1,
+            "error: disk: the disk is full.",
+        ),
         ("ZeroDivisionError('by zero')", 1, "error: ZeroDivisionError: by zero. This is a defect"),
     ],
 )
@@ -95,3 +100,19 @@ def test_other_failures_are_one_line_too(error: str, code: int, message: str) ->
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr.count("\n")) == (code, 1)
     assert done.stderr.startswith(message)
+
+
+def test_a_history_that_no_longer_fits_the_disk_says_so() -> None:
+    program = (
+        "import sys, sqlite3; from sqlalchemy import create_engine, text\n"
+        "from pipelines.cli import main as m\n"
+        "@m.app.command()\n"
+        "def fail() -> None:\n"
+        "    with create_engine('sqlite://').begin() as database:\n"
+        "        database.execute(text('PRAGMA max_page_count = 1'))\n"
+        "        database.execute(text('CREATE TABLE runs (body TEXT)'))\n"
+        "sys.argv[1:] = ['fail']; sys.exit(m.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("error: the home's run history: the disk is full. Free space")
