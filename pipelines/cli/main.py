@@ -113,18 +113,23 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     if (full := _full_disk(error)) is not None:
-        return f"{full}: the disk is full. Free space, then run the same command again"
+        return f"{full}. Free space, then run the same command again"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}. This is a defect: run again with --debug for the traceback"
 
 
 def _full_disk(error: BaseException | None) -> str | None:
-    """What could not be written, if a full disk is behind an error; Dagster's history is in SQLite files."""
+    """What could not be written and why, if a full disk is behind an error.
+
+    Dagster's history is in SQLite files; their log on a full disk fails as on a broken one.
+    """
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return str(error.filename or "disk")
-        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            return "the home's run history"
+            return f"{error.filename or 'disk'}: the disk is full"
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of one error apart
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            failing = " or failing" if code == sqlite3.SQLITE_IOERR else ""
+            return f"the home's run history: the disk is full{failing}"
         error = error.__cause__ or error.__context__
     return None
 
