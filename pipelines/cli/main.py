@@ -123,7 +123,9 @@ def _full_disk(error: BaseException | None) -> str | None:
 
     Dagster's history is in SQLite files; their log on a full disk fails as on a broken one.
     """
-    while error is not None:
+    seen: set[int] = set()  # causes can run in a circle
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return f"{error.filename or 'disk'}: the disk is full"
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest tells kinds of one error apart
