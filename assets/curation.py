@@ -6,11 +6,13 @@ from assets.checks import Check
 from assets.checks.curation import DECODABLE, DOCUMENTS, THRESHOLDS, TOPIC_SHARE
 from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
 from assets.job_asset import JobAsset, Settings
+from assets.tokenizer import semantic_assets
+from jobs.recipe import Recipe
 from jobs.specs import BalanceSettings, CaptionSettings, FilterSettings, TopicSettings
 
 
-def assets() -> list[JobAsset]:
-    """The stages of text-to-image curation, in order."""
+def filter_assets() -> list[JobAsset]:
+    """The first stage of text-to-image curation; what is learnt from raw pictures is learnt from its."""
     return [
         _stage(
             "filtered",
@@ -23,13 +25,22 @@ def assets() -> list[JobAsset]:
             ),
             "Pictures that decode, satisfy every threshold and are no duplicates.",
             (THRESHOLDS,),
-        ),
+        )
+    ]
+
+
+def assets(recipe: Recipe) -> list[JobAsset]:
+    """The stages after it, in order."""
+    by_picture = recipe.curation.t2i.topics.by == "picture"
+    encoder = tuple(asset.key for asset in semantic_assets(recipe)) if by_picture else ()
+    return [
         _stage(
             "topics",
             "t2i/filtered",
             "jobs.curate.topics:run",
-            lambda recipe, _: TopicSettings(topics=recipe.curation.t2i.topics),
+            _topic_settings,
             "A topic for each picture.",
+            more_inputs=encoder,
         ),
         _stage(
             "balanced",
@@ -52,15 +63,27 @@ def assets() -> list[JobAsset]:
     ]
 
 
+def _topic_settings(recipe: Recipe, _partition: str | None) -> TopicSettings:
+    topics = recipe.curation.t2i.topics
+    pretrained = recipe.tokenizer.semantic.pretrained if topics.by == "picture" else None
+    return TopicSettings(topics=topics, pretrained=pretrained)
+
+
 def _stage(
-    name: str, source: str, job: str, settings: Settings, description: str, checks: tuple[Check, ...] = ()
+    name: str,
+    source: str,
+    job: str,
+    settings: Settings,
+    description: str,
+    checks: tuple[Check, ...] = (),
+    more_inputs: tuple[str, ...] = (),
 ) -> JobAsset:
     return JobAsset(
         key=f"t2i/{name}",
         group="curation",
         job=job,
         area=f"curated/t2i/{name}",
-        inputs=(source,),
+        inputs=(source, *more_inputs),
         settings=settings,
         description=description,
         partitioning="drop",

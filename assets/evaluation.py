@@ -18,7 +18,7 @@ def assets(recipe: Recipe, stage: str) -> list[JobAsset]:
             group="evaluation",
             job="jobs.evaluate.run:run",
             area=f"evals/{stage}/fixed_prompts",
-            inputs=(f"training/{stage}", "tokenizer/joint"),
+            inputs=(f"training/{stage}", "tokenizer/decoder"),
             settings=lambda recipe, _: EvaluateSettings(
                 evaluation=recipe.evaluation,
                 level=recipe.levels[recipe.stages[stage].level],

@@ -18,4 +18,11 @@ def job_assets(recipe: Recipe) -> list[JobAsset]:
             *evaluation.assets(recipe, name),
         )
     ]
-    return [*curation.assets(), *tokenizer.assets(), *tokens.assets(), *stages]
+    return [
+        *curation.filter_assets(),
+        *tokenizer.semantic_assets(recipe),
+        *curation.assets(recipe),
+        *tokenizer.assets(recipe),
+        *tokens.assets(),
+        *stages,
+    ]

@@ -24,7 +24,7 @@ from jobs.recipe import Level, Sampling
 from jobs.tensors import to_images
 from model.scales import ScaleSchedule, level_schedules, nearest
 from model.text import TextTokenizer
-from model.tokenizer import DualTokenizer
+from model.tokenizer import ImageTokenizer
 from model.transformer.generate import SamplingOptions, generate_images
 from model.transformer.model import NextScaleTransformer
 
@@ -39,7 +39,7 @@ class Generator:
     """Loaded models and the square schedule of a level. Uses a GPU where there is one."""
 
     transformer: NextScaleTransformer
-    tokenizer: DualTokenizer
+    tokenizer: ImageTokenizer
     text: TextTokenizer
     schedule: ScaleSchedule
     where: str
@@ -47,9 +47,9 @@ class Generator:
 
     @classmethod
     def load(cls, checkpoint: str, tokenizer: str, level: Level, text_tokenizer: str) -> Self:
-        """Load the models of finished outputs of `training/<stage>` and `tokenizer/joint`."""
+        """Load the models of finished outputs of `training/<stage>` and `tokenizer/decoder`."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        schedules = level_schedules(level.schedule, level.scales, level.cell)
+        schedules = level_schedules(level.schedule, level.scales, level.cell, level.margin)
         return cls(
             load_transformer(checkpoint).to(device),
             load_tokenizer(tokenizer).to(device),
@@ -101,7 +101,7 @@ def generate(
 
     Args:
         checkpoint: output folder of `training/<stage>`.
-        tokenizer: output folder of `tokenizer/joint`.
+        tokenizer: output folder of `tokenizer/decoder`.
         level: whose square schedule the pictures have.
         progress: told (scales done, scales) over all prompts.
 

@@ -12,7 +12,7 @@ from infra.errors import UserError
 from infra.manifest import read_manifest
 from jobs.recipe import Model
 from model.text import TextTokenizer, load_text_tokenizer
-from model.tokenizer import DualTokenizer, TokenizerConfig
+from model.tokenizer import ImageTokenizer, TokenizerConfig
 from model.transformer.config import TransformerConfig
 from model.transformer.model import NextScaleTransformer
 
@@ -41,15 +41,15 @@ def model_folder(output: str) -> Iterator[Path]:
 
 
 def tokenizer_config(output: str) -> TokenizerConfig:
-    """The shape of the image tokenizer of a finished `tokenizer/joint`."""
+    """The shape of the image tokenizer of a finished training of the tokenizer."""
     with model_folder(output) as folder:
         return TokenizerConfig.load(folder)
 
 
-def load_tokenizer(output: str) -> DualTokenizer:
-    """The image tokenizer of a finished `tokenizer/joint`, on the CPU, ready to encode."""
+def load_tokenizer(output: str) -> ImageTokenizer:
+    """The image tokenizer of a finished training of the tokenizer, on the CPU, ready to encode."""
     with model_folder(output) as folder:
-        return DualTokenizer.from_pretrained(folder).eval()
+        return ImageTokenizer.from_pretrained(folder).eval()
 
 
 def load_transformer(output: str) -> NextScaleTransformer:

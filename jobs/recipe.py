@@ -103,10 +103,17 @@ class Duplicates(Section):
 
 
 class Topics(Section):
-    """Topics and the words of a caption that stand for them. The first topic with a hit wins."""
+    """Topics and the words that stand for them, in a caption or for what a picture shows."""
 
     taxonomy: dict[str, list[str]] = {}
     other: str = "other"
+    by: Literal["caption", "picture"] = "caption"
+    """`caption`: the first topic with a word in the caption. `picture`: the topic whose words the semantic
+    encoder finds nearest to the picture (zero-shot)."""
+    prompt: str = "{}"
+    """Of `picture`: the sentence a word is put into, such as `a photo of a {}`."""
+    min_probability: float = Field(default=0.0, ge=0, le=1)
+    """Of `picture`: below this probability of the best topic, softmax over topics, the topic is `other`."""
 
 
 class Balance(Section):
@@ -151,6 +158,8 @@ class Level(Section):
     """Of `table14`: 12 is the 256-level, 16 the 512-level, 18 the 1024-level."""
     cell: int = Field(default=16, ge=1)
     """Pixels per side of one grid cell of the finest scale: the tokenizer's stride."""
+    margin: int = Field(default=0, ge=0)
+    """Pixels per side beyond the last whole cell: SigLIP's 384 pixels are 27 cells of 14, and 6."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -161,19 +170,68 @@ class Level(Section):
         return self
 
 
-class Tokenizer(Section):
-    """The image tokenizer and its training."""
+class SemanticEncoder(Section):
+    """The encoder that gives the codes their meaning, and topics theirs: SigLIP2's shape.
+
+    Without `pretrained`, one of the tokenizer preset's size is trained on captioned pictures (sigmoid loss).
+    """
+
+    pretrained: str | None = None
+    """A local folder or a hub name with a SigLIP2 NaFlex model; nothing is trained then."""
+    steps: int = Field(default=400, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    """Pairs per step, each of which is a negative for all others."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    warmup_steps: int = Field(default=50, ge=0)
+    checkpoint_every: int = Field(default=200, ge=1)
+    pictures: int = Field(default=20_000, ge=2)
+    """At most so many are trained on: those with the smallest ids, which are hashes."""
+    side: int = Field(default=64, ge=8)
+    """Pixels per side in training, a multiple of the preset's patch; pictures are cropped to squares."""
+
+
+class TokenizerStage(Section):
+    """One of the tokenizer's three trainings (paper 3.1)."""
+
+    steps: int = Field(ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    warmup_steps: int = Field(default=50, ge=0)
+    adversarial_start: int | None = Field(default=None, ge=0)
+    """Step from which the discriminator takes part; null: it never does."""
+
+
+class TokenizerLosses(Section):
+    """Weights of the tokenizer's losses; the defaults are TokenFlow's."""
+
+    reconstruction: float = Field(default=1.0, ge=0)
+    """Mean squared error of pixels in [-1, 1]."""
+    perceptual: float = Field(default=1.0, ge=0)
+    """LPIPS. 0 needs no VGG-16 weights."""
+    adversarial: float = Field(default=0.5, ge=0)
+    """Hinge loss of the patch discriminator, from `adversarial_start` on."""
+    codebook: float = Field(default=1.0, ge=0)
+    commitment: float = Field(default=0.25, ge=0)
+    semantic: float = Field(default=1.0, ge=0)
+    """1 - cosine of decoded semantic features and the frozen teacher's."""
+
+
+class TokenizerShared(Section):
+    """What the three trainings of the image tokenizer have in common."""
 
     preset: str
     level: str
     """Level whose schedules the tokenizer trains on."""
-    steps: int = Field(ge=1)
     batch_size: int = Field(default=16, ge=1)
     """Pictures per step, over all workers; a multiple of `workers`."""
     workers: int = Field(default=2, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    warmup_steps: int = Field(default=50, ge=0)
     checkpoint_every: int = Field(default=200, ge=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of the moving average of weights that is published, such as 0.9999; null publishes the last."""
+    losses: TokenizerLosses = TokenizerLosses()
+    vgg16: str | None = None
+    """A local file with torchvision's VGG-16 weights for LPIPS; null: torch's own cache or download."""
+    face_oversampling: int = Field(default=1, ge=1)
+    """How often a picture with a face is shown in an epoch; 1 looks for no faces."""
     min_psnr: float = Field(default=15.0, gt=0)
     """Decibels on held-out pictures below which the blocking check fails."""
     min_codebook_use: float = Field(default=0.05, gt=0, le=1)
@@ -184,6 +242,33 @@ class Tokenizer(Section):
         if self.batch_size % self.workers:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of workers {self.workers}")
         return self
+
+
+class Tokenizer(TokenizerShared):
+    """The image tokenizer and its trainings: pixel branch alone, both branches, larger pixel decoder."""
+
+    semantic: SemanticEncoder = SemanticEncoder()
+    pixel: TokenizerStage
+    """The pixel branch alone, so that it is not dominated by the semantic one."""
+    joint: TokenizerStage
+    """Both branches with one index, everything warm-started."""
+    decoder: TokenizerStage
+    """A pixel decoder of twice the width and depth alone; indices stay as they are."""
+
+
+class TokenizerEvaluation(Section):
+    """How the tokenizer is measured (paper 6.6, Table 12)."""
+
+    pictures: int = Field(default=256, ge=2)
+    """Held-out pictures at most."""
+    levels: list[str] | None = None
+    """Levels to measure at; null: the one it trains on."""
+    lpips: bool = False
+    """Measure LPIPS (needs VGG-16, see tokenizer.vgg16)."""
+    rfid: bool = False
+    """Measure rFID (needs Inception)."""
+    inception: str | None = None
+    """A local file with torch-fidelity's Inception weights for rFID; null: its own cache or download."""
 
 
 class SelfCorrection(Section):
@@ -290,6 +375,7 @@ class Recipe(Section):
     curation: Curation = Curation()
     levels: dict[str, Level]
     tokenizer: Tokenizer
+    tokenizer_evaluation: TokenizerEvaluation = TokenizerEvaluation()
     tokens: Tokens = Tokens()
     model: Model
     stages: dict[str, Stage]
@@ -298,7 +384,9 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        used = {"tokenizer": self.tokenizer.level} | {f"stages.{n}": s.level for n, s in self.stages.items()}
+        used = {"tokenizer": self.tokenizer.level}
+        used |= {f"tokenizer_evaluation.levels: {n}": n for n in self.tokenizer_evaluation.levels or ()}
+        used |= {f"stages.{n}": s.level for n, s in self.stages.items()}
         for where, level in used.items():
             if level not in self.levels:
                 raise ValueError(f"{where} names level {level!r}; levels are {sorted(self.levels)}")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from jobs.recipe import (
     Balance,
     Captions,
@@ -15,9 +17,12 @@ from jobs.recipe import (
     Model,
     Packing,
     Section,
+    SemanticEncoder,
     Source,
     Stage,
-    Tokenizer,
+    TokenizerEvaluation,
+    TokenizerShared,
+    TokenizerStage,
     Tokens,
     Topics,
 )
@@ -38,9 +43,11 @@ class FilterSettings(Section):
 
 
 class TopicSettings(Section):
-    """t2i/topics, input t2i/filtered."""
+    """t2i/topics, input t2i/filtered; and tokenizer/semantic where pictures tell their topic."""
 
     topics: Topics
+    pretrained: str | None = None
+    """The semantic encoder where none is trained."""
 
 
 class BalanceSettings(Section):
@@ -56,11 +63,37 @@ class CaptionSettings(Section):
     captions: Captions
 
 
-class TokenizerSettings(Section):
-    """tokenizer/joint, input t2i/captioned (all drops)."""
+class SemanticSettings(Section):
+    """tokenizer/semantic, input t2i/filtered (all drops): a small SigLIP2 of the preset's size."""
 
-    tokenizer: Tokenizer
+    semantic: SemanticEncoder
+    preset: str
+    text_tokenizer: str
+
+
+class FaceSettings(Section):
+    """tokenizer/faces, input t2i/captioned (one drop): which pictures show a face."""
+
+
+class TokenizerSettings(Section):
+    """tokenizer/<stage>, inputs t2i/captioned (all drops), tokenizer/faces (all drops, if faces count) and
+    what the stage starts from: nothing, tokenizer/pixel and tokenizer/semantic, or tokenizer/joint."""
+
+    stage_name: Literal["pixel", "joint", "decoder"]
+    stage: TokenizerStage
+    tokenizer: TokenizerShared
     level: Level
+    pretrained: str | None = None
+    """Of `joint`: the semantic encoder where none is trained."""
+
+
+class TokenizerEvaluationSettings(Section):
+    """evaluation/tokenizer, inputs t2i/captioned (all drops), tokenizer/pixel, joint and decoder."""
+
+    evaluation: TokenizerEvaluation
+    levels: dict[str, Level]
+    train_level: Level
+    vgg16: str | None
 
 
 class TokensSettings(Section):
@@ -90,7 +123,7 @@ class TrainSettings(Section):
 
 
 class EvaluateSettings(Section):
-    """evaluation/<stage>/fixed_prompts, inputs training/<stage> and tokenizer/joint."""
+    """evaluation/<stage>/fixed_prompts, inputs training/<stage> and tokenizer/decoder."""
 
     evaluation: Evaluation
     level: Level

@@ -32,6 +32,8 @@ TABLE_14_FINAL_GRIDS: tuple[Grid, ...] = (
 class ScaleSchedule:
     """Grids of (rows, columns), coarse to fine; one cell of the last is `cell` x `cell` pixels.
 
+    `margin` is the pixels of both sides that lie beyond the last whole cell: SigLIP's 384 = 27 x 14 + 6.
+
     Raises:
         ValueError: no grids, a first grid other than 1x1, or a side that shrinks from one grid to the next.
     """
@@ -39,9 +41,10 @@ class ScaleSchedule:
     name: str
     grids: tuple[Grid, ...]
     cell: int = 16
+    margin: int = 0
 
     def __post_init__(self) -> None:
-        if not self.grids or self.grids[0] != (1, 1) or self.cell < 1:
+        if not self.grids or self.grids[0] != (1, 1) or not 0 <= self.margin < self.cell:
             raise ValueError(f"schedule {self.name!r}: grids start with 1x1 and cells have pixels")
         for (height, width), (next_height, next_width) in pairwise(self.grids):
             if next_height < height or next_width < width:
@@ -65,12 +68,12 @@ class ScaleSchedule:
     @property
     def height(self) -> int:
         """Pixels."""
-        return self.grids[-1][0] * self.cell
+        return self.grids[-1][0] * self.cell + self.margin
 
     @property
     def width(self) -> int:
         """Pixels."""
-        return self.grids[-1][1] * self.cell
+        return self.grids[-1][1] * self.cell + self.margin
 
 
 def _grid(final: Grid, step: int) -> Grid:
@@ -98,16 +101,23 @@ def table14(scales: int, cell: int = 16) -> tuple[ScaleSchedule, ...]:
     return tuple(by_last.values())
 
 
-def square(sides: Sequence[int], cell: int) -> ScaleSchedule:
+def square(sides: Sequence[int], cell: int, margin: int = 0) -> ScaleSchedule:
     """A schedule of square grids with these sides, coarse to fine, such as 1, 2, 3, 4, 6, 8."""
     if not sides:
         raise ValueError("a schedule needs at least one grid side")
     grids = tuple((side, side) for side in sides)
-    return ScaleSchedule(f"square-{cell}/{sides[-1]}x{sides[-1]}", grids, cell)
+    return ScaleSchedule(f"square-{cell}/{sides[-1]}x{sides[-1]}", grids, cell, margin)
+
+
+def tokenflow(pixels: Literal[224, 256, 384]) -> ScaleSchedule:
+    """TokenFlow's schedules: of its CLIP ViT-B/16 file (224, 256) and of its SigLIP file (384)."""
+    if pixels == 384:
+        return square((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 22, 27), cell=14, margin=6)
+    return square((1, 2, 4, 6, 8, 10, 12, 14, 16)[: pixels // 16 // 2 + 1], cell=16)
 
 
 def level_schedules(
-    schedule: Literal["table14"] | Sequence[int], scales: int | None, cell: int
+    schedule: Literal["table14"] | Sequence[int], scales: int | None, cell: int, margin: int = 0
 ) -> tuple[ScaleSchedule, ...]:
     """The schedules of a recipe's level: rows of Table 14, or one of square grids."""
     if isinstance(schedule, str):
@@ -116,7 +126,7 @@ def level_schedules(
                 f"a level is table14 with its scales, or a list of sides; got {schedule!r}, {scales}"
             )
         return table14(scales, cell)
-    return (square(schedule, cell),)
+    return (square(schedule, cell, margin),)
 
 
 def nearest(schedules: Sequence[ScaleSchedule], width: int, height: int) -> ScaleSchedule:

@@ -104,7 +104,7 @@ def _sample(
 
 def _load(spec: JobSpec[EvaluateSettings]) -> Generator:
     stage = spec.asset.split("/")[1]
-    (checkpoint,), (tokenizer,) = spec.inputs[f"training/{stage}"], spec.inputs["tokenizer/joint"]
+    (checkpoint,), (tokenizer,) = spec.inputs[f"training/{stage}"], spec.inputs["tokenizer/decoder"]
     return Generator.load(checkpoint, tokenizer, spec.settings.level, spec.settings.model.text_tokenizer)
 
 

@@ -23,7 +23,7 @@ from jobs.schemas import DocumentTokens, SegmentTokens, to_row
 from jobs.tensors import to_tensor
 from model.scales import ScaleSchedule, nearest
 from model.text import TextTokenizer
-from model.tokenizer import Correction, DualTokenizer
+from model.tokenizer import Correction, ImageTokenizer
 from model.transformer.config import TransformerConfig
 from model.transformer.cost import document_flops
 from model.transformer.layout import ImagePart, Part, TextPart, position_count
@@ -33,7 +33,7 @@ from model.transformer.layout import ImagePart, Part, TextPart, position_count
 class Encoder:
     """Everything that decides what a document becomes."""
 
-    tokenizer: DualTokenizer
+    tokenizer: ImageTokenizer
     text: TextTokenizer
     transformer: TransformerConfig
     schedules: tuple[ScaleSchedule, ...]

@@ -21,7 +21,7 @@ from jobs.pictures.sheets import reconstruction_grid
 from jobs.schemas import from_row
 from jobs.tensors import to_images
 from model.scales import ScaleSchedule
-from model.tokenizer import DualTokenizer
+from model.tokenizer import ImageTokenizer
 
 SAMPLES = 6
 
@@ -61,6 +61,6 @@ def _originals(plan: Plan, unit: str, wanted: set[int]) -> list[tuple[int, Image
     return list(islice(found, len(wanted)))
 
 
-def _decode(tokenizer: DualTokenizer, codes: npt.NDArray[np.uint16], schedule: ScaleSchedule) -> Image.Image:
+def _decode(tokenizer: ImageTokenizer, codes: npt.NDArray[np.uint16], schedule: ScaleSchedule) -> Image.Image:
     codes_BN = torch.from_numpy(codes.astype(np.int64))[None]
     return to_images(tokenizer.decode(codes_BN, schedule))[0]

@@ -44,7 +44,7 @@ class Plan:
     def schedules(self) -> tuple[ScaleSchedule, ...]:
         """The schedules of the level."""
         level = self.settings.level
-        return level_schedules(level.schedule, level.scales, level.cell)
+        return level_schedules(level.schedule, level.scales, level.cell, level.margin)
 
     def provenance(self) -> dict[str, Any]:
         """What made the rows, for the files' metadata."""

@@ -55,6 +55,13 @@ def contact_sheet(
 def reconstruction_grid(
     originals: Images, reconstructions: Mapping[str, Images], cell: int = 96, title: str = ""
 ) -> bytes:
+    """`reconstruction_sheet` as PNG."""
+    return image_png(reconstruction_sheet(originals, reconstructions, cell, title))
+
+
+def reconstruction_sheet(
+    originals: Images, reconstructions: Mapping[str, Images], cell: int = 96, title: str = ""
+) -> Image.Image:
     """The originals in the first row, and below them a row for each way to reconstruct them.
 
     Raises:
@@ -70,7 +77,7 @@ def reconstruction_grid(
         _write(sheet, name, _MARGIN, y + cell // 2 - _LINE_HEIGHT, _SIDE_WIDTH - _GAP, 2)
         for column, image in enumerate(images):
             _paste(sheet, image, _MARGIN + _SIDE_WIDTH + column * pitch, y, cell)
-    return image_png(sheet)
+    return sheet
 
 
 def sample_grid(rows: Sequence[SampleRow], cell: int = 96, title: str = "") -> bytes:

@@ -15,7 +15,7 @@ from jobs.pictures.charts import bar_chart
 from jobs.pictures.sheets import reconstruction_grid
 from jobs.tensors import to_images
 from jobs.tokenizer.pictures import Pictures
-from model.tokenizer import DualTokenizer
+from model.tokenizer import ImageTokenizer
 
 SHOWN = 10
 """Held-out pictures in the grid of reconstructions."""
@@ -31,7 +31,7 @@ def psnr(original_BCHW: Tensor, decoded_BCHW: Tensor) -> float:
 
 
 def evaluate(
-    tokenizer: DualTokenizer, pictures: Pictures, held_out: Sequence[int], output: Output
+    tokenizer: ImageTokenizer, pictures: Pictures, held_out: Sequence[int], output: Output
 ) -> dict[str, float]:
     """Measure on held-out pictures, one by one, and publish what people look at.
 

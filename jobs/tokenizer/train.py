@@ -1,4 +1,4 @@
-"""The tokenizer's training job: curated pictures of all drops in; a tokenizer and what it keeps out."""
+"""The tokenizer's training job, one stage of three: curated pictures of all drops in; a tokenizer out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from infra.reporter import Reporter
 from jobs.pictures.charts import loss_curves
 from jobs.specs import TokenizerSettings
 from jobs.tokenizer.pictures import find_pictures
-from jobs.tokenizer.worker import UNIT, TokenizerTask, schedules_of, tokenizer_config, train
+from jobs.tokenizer.task import CAPTIONED, TokenizerTask
+from jobs.tokenizer.worker import UNIT, train
 from jobs.train.harness import run_loop
 from jobs.train.metrics import Row, curves, first_and_last, loss_names, to_rows
 
@@ -18,11 +19,11 @@ _LEAST_PICTURES = 2
 
 
 def run(spec: JobSpec[TokenizerSettings], report: Reporter) -> Manifest:
-    """Train the tokenizer. Killed and run again, it goes on from its last checkpoint to the same weights.
+    """Train one stage. Killed and run again, it goes on from its last checkpoint to the same weights.
 
     Raises:
-        UserError: there are no pictures to train on, the preset does not fit the level, or the loss is
-            no longer finite.
+        UserError: there are no pictures to train on, the preset does not fit the level, weights it starts
+            from cannot be loaded, or the loss is no longer finite.
     """
     output = Output(spec.output)
     if UNIT not in output.receipts():
@@ -47,10 +48,9 @@ def run(spec: JobSpec[TokenizerSettings], report: Reporter) -> Manifest:
 
 def _task(spec: JobSpec[TokenizerSettings]) -> TokenizerTask:
     """The task of every process, checked before any is started."""
-    captioned = tuple(folder for name in sorted(spec.inputs) for folder in spec.inputs[name])
-    task = TokenizerTask(spec.output, spec.seed, captioned, spec.settings)
-    tokenizer_config(task)
-    found = len(find_pictures(captioned, schedules_of(spec.settings)))
+    task = TokenizerTask(spec.output, spec.seed, spec.inputs, spec.settings)
+    task.config()
+    found = len(find_pictures(spec.inputs[CAPTIONED], task.schedules))
     if found < _LEAST_PICTURES:
         raise UserError(
             f"{found} curated pictures are too few to train and measure a tokenizer",

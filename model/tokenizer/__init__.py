@@ -2,6 +2,6 @@
 
 from model.tokenizer.config import TokenizerConfig
 from model.tokenizer.correction import Correction
-from model.tokenizer.dual import DualTokenizer
+from model.tokenizer.tokenizer import ImageTokenizer
 
-__all__ = ["Correction", "DualTokenizer", "TokenizerConfig"]
+__all__ = ["Correction", "ImageTokenizer", "TokenizerConfig"]

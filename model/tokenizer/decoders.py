@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from model.tokenizer.config import TokenizerConfig
-from model.tokenizer.layers import Middle, ResidualBlock, Upsample, group_norm
+from model.tokenizer.layers import NORM_EPS, Level, Middle, Upsample
+from model.tokenizer.positions import learned_positions, sincos_positions
 
 
 class PixelDecoder(nn.Module):
@@ -19,33 +20,56 @@ class PixelDecoder(nn.Module):
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
+        groups = config.norm_groups
         widths = [config.decoder_channels * multiplier for multiplier in reversed(config.multipliers)]
-        layers: list[nn.Module] = [nn.Conv2d(config.pixel_width, widths[0], 3, padding=1), Middle(widths[0])]
-        for level, (width_in, width) in enumerate(pairwise([widths[0], *widths])):
-            layers += [Upsample(width_in)] if level else []
-            layers += [ResidualBlock(width_in, width)]
-            layers += [ResidualBlock(width, width) for _ in range(config.decoder_blocks - 1)]
-        self.cnn = nn.Sequential(*layers, group_norm(widths[-1]), nn.SiLU())
-        self.out = nn.Conv2d(widths[-1], 3 * config.stem**2, 3, padding=1)
+        self.project = nn.Conv2d(config.pixel_width, config.latent_channels, 1)
+        self.enter = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
+        self.middle = Middle(widths[0], groups)
+        self.levels = nn.ModuleList()
+        for width_in, width in pairwise([widths[0], *widths]):
+            coarsest, finest = not self.levels, len(self.levels) == len(widths) - 1
+            resize = nn.Identity() if finest else Upsample(width)
+            self.levels.append(Level(width_in, width, config.decoder_blocks + 1, coarsest, resize, groups))
+        self.leave = nn.Sequential(
+            nn.GroupNorm(groups, widths[-1], eps=NORM_EPS),
+            nn.SiLU(),
+            nn.Conv2d(widths[-1], 3 * config.stem**2, 3, padding=1),
+        )
         self.unfold = nn.PixelShuffle(config.stem)
-        stride = config.stride
+        stride = config.cnn_stride
         self.linear = (
             nn.ConvTranspose2d(config.pixel_width, 3, stride, stride) if config.linear_path else None
         )
 
+    @property
+    def last(self) -> nn.Conv2d:
+        """The convolution that gives pixels."""
+        convolution = self.leave[-1]
+        assert isinstance(convolution, nn.Conv2d)
+        return convolution
+
     def forward(self, codes_BPhw: Tensor) -> Tensor:
         """Codes [B, P, h, w] to images [B, 3, H, W]."""
-        images_BCHW: Tensor = self.unfold(self.out(self.cnn(codes_BPhw)))
+        hidden_BDhw: Tensor = self.middle(self.enter(self.project(codes_BPhw)))
+        for level in self.levels:
+            hidden_BDhw = level(hidden_BDhw)
+        images_BCHW: Tensor = self.unfold(self.leave(hidden_BDhw))
         return images_BCHW if self.linear is None else images_BCHW + self.linear(codes_BPhw)
 
 
 class SemanticDecoder(nn.Module):
-    """A small ViT: semantic codes [B, S, h, w] to features [B, N, D] of the teacher's width, on any grid."""
+    """A small ViT: semantic codes [B, S, h, w] to features [B, N, D] of the teacher's width, on any grid.
+
+    With a learned table of positions (TokenFlow) a class token goes along.
+    """
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         width = config.semantic_decoder_width
         self.embed = nn.Linear(config.semantic_width, width)
+        count = config.semantic_decoder_patches
+        self.positions_ND = nn.Parameter(0.02 * torch.randn(count, width)) if count else None
+        self.class_D = nn.Parameter(0.02 * torch.randn(width)) if count else None
         self.blocks = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 width,
@@ -53,30 +77,28 @@ class SemanticDecoder(nn.Module):
                 dim_feedforward=4 * width,
                 dropout=0.0,
                 activation="gelu",
+                layer_norm_eps=1e-6,
                 batch_first=True,
                 norm_first=True,
             )
             for _ in range(config.semantic_decoder_layers)
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.head = nn.Linear(width, config.vision_width)
+        self.head = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, config.teacher_width))
 
     def forward(self, codes_BShw: Tensor) -> Tensor:
         """Features in the teacher's order of patches, row by row."""
-        rows, columns = codes_BShw.shape[-2:]
-        hidden_BND = self.embed(codes_BShw.flatten(2).transpose(1, 2))
-        hidden_BND = hidden_BND + sincos_positions(rows, columns, hidden_BND.shape[-1]).to(hidden_BND)
+        cells = codes_BShw.shape[-2] * codes_BShw.shape[-1]
+        hidden_BND = self._embed(codes_BShw)
         for block in self.blocks:
             hidden_BND = block(hidden_BND)
-        features_BND: Tensor = self.head(self.norm(hidden_BND))
+        features_BND: Tensor = self.head(self.norm(hidden_BND[:, -cells:]))
         return features_BND
 
-
-def sincos_positions(rows: int, columns: int, width: int) -> Tensor:
-    """Fixed positions [rows * columns, width] of a rectangular grid: half the channels for each axis."""
-    frequencies = 10000.0 ** -(torch.arange(width // 4) / (width // 4))
-    row_RF = torch.arange(rows)[:, None] * frequencies
-    column_CF = torch.arange(columns)[:, None] * frequencies
-    row_RD = torch.cat([row_RF.sin(), row_RF.cos()], dim=1)[:, None].expand(-1, columns, -1)
-    column_CD = torch.cat([column_CF.sin(), column_CF.cos()], dim=1)[None].expand(rows, -1, -1)
-    return torch.cat([row_RD, column_CD], dim=2).flatten(0, 1)
+    def _embed(self, codes_BShw: Tensor) -> Tensor:
+        rows, columns = codes_BShw.shape[-2:]
+        hidden_BND: Tensor = self.embed(codes_BShw.flatten(2).transpose(1, 2))
+        if self.positions_ND is None or self.class_D is None:
+            return hidden_BND + sincos_positions(rows, columns, hidden_BND.shape[-1]).to(hidden_BND)
+        hidden_BND = hidden_BND + learned_positions(self.positions_ND, rows, columns)
+        return torch.cat([self.class_D.expand(len(hidden_BND), 1, -1), hidden_BND], dim=1)

@@ -5,25 +5,20 @@ Shapes: B batch, C channels, H W rows and columns of the feature map.
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm with eps 1e-6: 32 groups at the published widths, fewer in narrow layers."""
-    return nn.GroupNorm(math.gcd(32, max(1, channels // 4)), channels, eps=1e-6)
+NORM_EPS = 1e-6
 
 
 class ResidualBlock(nn.Module):
     """Two normalised 3x3 convolutions beside a shortcut."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = group_norm(channels_in)
+        self.norm1 = nn.GroupNorm(groups, channels_in, eps=NORM_EPS)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.norm2 = group_norm(channels_out)
+        self.norm2 = nn.GroupNorm(groups, channels_out, eps=NORM_EPS)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         same = channels_in == channels_out
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
@@ -39,9 +34,9 @@ class ResidualBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Single-head attention between all cells of the coarsest feature map."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.norm = group_norm(channels)
+        self.norm = nn.GroupNorm(groups, channels, eps=NORM_EPS)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
 
@@ -82,7 +77,37 @@ class Upsample(nn.Module):
 class Middle(nn.Sequential):
     """Residual, attention and residual block at the coarsest resolution."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__(
-            ResidualBlock(channels, channels), AttentionBlock(channels), ResidualBlock(channels, channels)
+            ResidualBlock(channels, channels, groups),
+            AttentionBlock(channels, groups),
+            ResidualBlock(channels, channels, groups),
         )
+
+
+class Level(nn.Module):
+    """One resolution of a CNN: residual blocks, at the coarsest each with attention, then resizing."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        blocks: int,
+        attention: bool,
+        resize: nn.Module,
+        groups: int,
+    ) -> None:
+        super().__init__()
+        widths_in = [channels_in] + [channels_out] * (blocks - 1)
+        self.blocks = nn.ModuleList(ResidualBlock(width, channels_out, groups) for width in widths_in)
+        self.attentions = nn.ModuleList(
+            AttentionBlock(channels_out, groups) if attention else nn.Identity() for _ in widths_in
+        )
+        self.resize = resize
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """`channels_out` channels, rows and columns as `resize` leaves them."""
+        for block, attention in zip(self.blocks, self.attentions, strict=True):
+            features_BCHW = attention(block(features_BCHW))
+        resized_BCHW: Tensor = self.resize(features_BCHW)
+        return resized_BCHW

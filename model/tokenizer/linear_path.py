@@ -31,7 +31,7 @@ def start_linear_path(encoder: PixelEncoder, decoder: PixelDecoder, images_BCHW:
     stride = encoder.linear.kernel_size[0]
     mean_3 = images_BCHW.mean(dim=(0, 2, 3))
     centred_BCHW = images_BCHW - mean_3[:, None, None]
-    axes_PK, deviations_P = principal_components(centred_BCHW, stride, encoder.out.out_channels)
+    axes_PK, deviations_P = principal_components(centred_BCHW, stride, encoder.project.out_channels)
     unit = deviations_P.sum().sqrt() / (LENGTH_OF_A_SCALE * scales)
     units_P1 = (unit * deviations_P.sqrt())[:, None]
     shape_P3SS = encoder.linear.weight.shape
@@ -39,7 +39,7 @@ def start_linear_path(encoder: PixelEncoder, decoder: PixelDecoder, images_BCHW:
     decoder.linear.weight.copy_((axes_PK * units_P1).reshape(shape_P3SS))
     _set_bias(encoder.linear, -encoder.linear.weight.sum(dim=(2, 3)) @ mean_3)
     _set_bias(decoder.linear, mean_3)
-    for last in (encoder.out, decoder.out):
+    for last in (encoder.project, decoder.last):
         nn.init.zeros_(last.weight)
         _set_bias(last, torch.zeros(last.out_channels))
 

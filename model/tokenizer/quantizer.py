@@ -22,9 +22,10 @@ from torch.nn import functional
 
 from model.scales import Grid
 from model.tokenizer.config import TokenizerConfig
+from model.tokenizer.search import nearest_codes, ranking_rows
 
-Choose = Callable[[int, Tensor], Tensor]
-"""(place in the list of grids, distances [B, n, V]) -> the indices [B, n] that enter the residual."""
+_Pick = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
+"""(vectors [B, n, C] of a grid, its place among the N cells) -> nearest and subtracted indices [B, n]."""
 
 
 @dataclass(frozen=True)
@@ -44,25 +45,30 @@ class Quantized:
 
 
 class SharedQuantizer(nn.Module):
-    """The two codebooks, [V, S] and [V, P], that share their indices."""
+    """The two codebooks, [V, S] and [V, P], that share their indices; without semantic codes only one."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         self.widths = [config.semantic_width, config.pixel_width]
         self.pixel_distance_weight = config.pixel_distance_weight
         self.unit_codes = config.unit_codes
-        self.semantic_VS = nn.Parameter(unit(torch.randn(config.codebook_size, config.semantic_width)))
+        self.semantic_VS: nn.Parameter | None = None
+        if config.semantic_width:
+            semantic_VS = unit(torch.randn(config.codebook_size, config.semantic_width))
+            self.semantic_VS = nn.Parameter(semantic_VS)
         self.pixel_VP = nn.Parameter(unit(torch.randn(config.codebook_size, config.pixel_width)))
 
     def codebook(self) -> Tensor:
         """Rows [V, C]: [semantic | pixel], each half of length one with `unit_codes`."""
-        return self.prepare(torch.cat([self.semantic_VS.float(), self.pixel_VP.float()], dim=1))
+        halves = [half.float() for half in (self.semantic_VS, self.pixel_VP) if half is not None]
+        return self.prepare(torch.cat(halves, dim=1))
 
     @torch.no_grad()
     def set_rows(self, rows_M: Tensor, vectors_MC: Tensor) -> None:
         """Moves these rows of the codebooks to these vectors."""
         semantic_MS, pixel_MP = torch.split(self.prepare(vectors_MC), self.widths, dim=-1)
-        self.semantic_VS[rows_M] = semantic_MS.to(self.semantic_VS)
+        if self.semantic_VS is not None:
+            self.semantic_VS[rows_M] = semantic_MS.to(self.semantic_VS)
         self.pixel_VP[rows_M] = pixel_MP.to(self.pixel_VP)
 
     def prepare(self, vectors: Tensor) -> Tensor:
@@ -71,31 +77,52 @@ class SharedQuantizer(nn.Module):
             return vectors
         return torch.cat([unit(half) for half in torch.split(vectors, self.widths, dim=-1)], dim=-1)
 
-    def distances(self, vectors_BnC: Tensor, codebook_VC: Tensor) -> Tensor:
-        """`d_semantic + w * d_pixel`, squared distances [B, n, V] of vectors to the rows."""
-        semantic_V, pixel_V = torch.split(codebook_VC, self.widths, dim=1)
-        semantic_Bn, pixel_Bn = torch.split(vectors_BnC, self.widths, dim=-1)
-        semantic_BnV = squared_distances(semantic_Bn, semantic_V)
-        return semantic_BnV + self.pixel_distance_weight * squared_distances(pixel_Bn, pixel_V)
-
     def forward(
-        self, features_BChw: Tensor, grids: Sequence[Grid], choose: Choose | None = None
+        self, features_BChw: Tensor, grids: Sequence[Grid], ranks_BN: Tensor | None = None
     ) -> Quantized:
-        """Quantises a feature map on each grid in turn; `choose` defaults to the nearest row.
+        """Quantises a feature map on each grid in turn; the last grid must be the feature map's own.
 
-        The last grid must be the feature map's own.
+        Args:
+            ranks_BN: which code enters the residual: 0 the nearest (everywhere where None), 1 the second
+                nearest, and so on.
         """
         with full_float32(features_BChw.device):
-            return self._quantise(features_BChw.float(), grids, choose)
+            rows_VK = self._ranking_rows()
 
-    def _quantise(self, residual_BChw: Tensor, grids: Sequence[Grid], choose: Choose | None) -> Quantized:
+            def pick(vectors_BnC: Tensor, place: slice) -> tuple[Tensor, Tensor]:
+                ranks_M = None if ranks_BN is None else ranks_BN[:, place].flatten()
+                nearest_M, chosen_M = nearest_codes(vectors_BnC.detach().flatten(0, 1), rows_VK, ranks_M)
+                shape = vectors_BnC.shape[:2]
+                return nearest_M.reshape(shape), chosen_M.reshape(shape)
+
+            return self._quantise(features_BChw.float(), grids, pick)
+
+    def follow(self, features_BChw: Tensor, grids: Sequence[Grid], indices_BN: Tensor) -> Quantized:
+        """Quantises a feature map with indices that are given, such as another tokenizer's."""
+        with full_float32(features_BChw.device):
+            return self._quantise(
+                features_BChw.float(), grids, lambda _, place: (indices_BN[:, place], indices_BN[:, place])
+            )
+
+    def features(self, indices_BN: Tensor, grids: Sequence[Grid]) -> Tensor:
+        """The feature map [B, C, h, w] that indices on these grids stand for."""
+        with full_float32(indices_BN.device):
+            codebook_VC = self.codebook()
+            scales = torch.split(indices_BN, [height * width for height, width in grids], dim=1)
+            enlarged = [
+                enlarge(codebook_VC[indices_Bn], grid, grids[-1])
+                for indices_Bn, grid in zip(scales, grids, strict=True)
+            ]
+            return torch.stack(enlarged).sum(dim=0)
+
+    def _quantise(self, residual_BChw: Tensor, grids: Sequence[Grid], pick: _Pick) -> Quantized:
         codebook_VC = self.codebook()
         result = Quantized(torch.zeros_like(residual_BChw), [], [], [], [])
-        for place, grid in enumerate(grids):
+        start = 0
+        for grid in grids:
             vectors_BnC = self.prepare(shrink(residual_BChw, grid))
-            distances_BnV = self.distances(vectors_BnC.detach(), codebook_VC.detach())
-            nearest_Bn = distances_BnV.argmin(dim=-1)
-            chosen_Bn = choose(place, distances_BnV) if choose else nearest_Bn
+            place = slice(start, start := start + vectors_BnC.shape[1])
+            nearest_Bn, chosen_Bn = pick(vectors_BnC, place)
             codes_BnC = functional.embedding(chosen_Bn, codebook_VC)
             straight_BnC = vectors_BnC + (codes_BnC - vectors_BnC).detach()
             explained_BChw = enlarge(straight_BnC, grid, grids[-1])
@@ -109,22 +136,12 @@ class SharedQuantizer(nn.Module):
             )
         return result
 
-    def features(self, indices_BN: Tensor, grids: Sequence[Grid]) -> Tensor:
-        """The feature map [B, C, h, w] that indices on these grids stand for."""
-        with full_float32(indices_BN.device):
-            codebook_VC = self.codebook()
-            scales = torch.split(indices_BN, [height * width for height, width in grids], dim=1)
-            enlarged = [
-                enlarge(codebook_VC[indices_Bn], grid, grids[-1])
-                for indices_Bn, grid in zip(scales, grids, strict=True)
-            ]
-            return torch.stack(enlarged).sum(dim=0)
-
-
-def squared_distances(vectors_BnC: Tensor, rows_VC: Tensor) -> Tensor:
-    """Squared Euclidean distances [B, n, V]."""
-    products_BnV: Tensor = vectors_BnC @ rows_VC.T
-    return vectors_BnC.square().sum(dim=-1, keepdim=True) + rows_VC.square().sum(dim=-1) - 2 * products_BnV
+    def _ranking_rows(self) -> Tensor:
+        """The codebook as `d_semantic + w * d_pixel` ranks it."""
+        codebook_VC = self.codebook().detach()
+        semantic, pixel = self.widths
+        weights = [1.0] * semantic + [self.pixel_distance_weight] * pixel
+        return ranking_rows(codebook_VC, codebook_VC.new_tensor(weights))
 
 
 def unit(vectors: Tensor) -> Tensor:

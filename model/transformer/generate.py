@@ -75,7 +75,7 @@ def generate_images(
     """Sample one image per prompt.
 
     Args:
-        decode: codes [B, N] of a schedule to images, such as `DualTokenizer.decode`.
+        decode: codes [B, N] of a schedule to images, such as `ImageTokenizer.decode`.
         prompts: text ids, without `<boi>`; may be empty.
         seeds: one per prompt.
         progress: called with (scales done, scales) after every scale.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.cli.workspace import Workspace
 
 TRAINING = "training/"
-TOKENIZER = "tokenizer/joint"
+TOKENIZER = "tokenizer/decoder"
 
 
 RECIPES = "Default: the recipe's."

@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from infra.errors import UserError
-from pipelines.cli import demo, doctor, generate, run, status, up
+from pipelines.cli import demo, doctor, evaluate_tokenizer, generate, import_tokenizer, run, status, up
 
 INTERRUPTED = 130
 
@@ -39,6 +39,8 @@ Examples:
 - `nextscale run --recipe folder --set sources.t2i.uri=./holiday`: your own captioned pictures
 - `nextscale run --recipe demo --select t2i/captioned`: stop after curation; `--select` takes asset keys
   (`t2i/captioned`), patterns (`packs/*`), groups (`group:curation`), or several with commas
+- `nextscale import-tokenizer tokenflow_clipb_32k_enhanced.pt -o tokenflow`: published weights into our format
+- `nextscale evaluate-tokenizer ./holiday --size 256`: what a tokenizer keeps of your pictures
 - `nextscale status`: what is there, what is stale
 """
 
@@ -55,6 +57,8 @@ app.command()(run.run)
 app.command()(up.up)
 app.command()(status.status)
 app.command()(generate.generate)
+app.command()(import_tokenizer.import_tokenizer)
+app.command()(evaluate_tokenizer.evaluate_tokenizer)
 app.command()(doctor.doctor)
 
 

@@ -27,7 +27,6 @@ from assets.checks.training import COARSE_LOSS, FINITE, RESUMABLE
 from infra.catalogue import BASE_FIELDS, Counts
 from infra.manifest import FileEntry, Manifest, Output
 from jobs.recipe import Balance, Duplicates, Evaluation, Filters, Level, Model, Packing, ScenesSource, Stage
-from jobs.recipe import Tokenizer as TokenizerSection
 from jobs.schemas import PACKS_SCHEMA, TOKENS_SCHEMA, DocumentTokens, SegmentTokens, to_row, with_metadata
 from jobs.specs import (
     BalanceSettings,
@@ -348,8 +347,12 @@ def test_a_family_that_is_missing_fails(tmp_path: Path) -> None:
     [(15.0, 0.05, (True, True)), (14.9, 0.2, (False, True)), (float("nan"), 0.01, (False, False))],
 )
 def test_tokenizer(tmp_path: Path, psnr: float, use: float, passed: tuple[bool, bool]) -> None:
-    section = TokenizerSection(preset="tiny", level="x", steps=1)
-    settings = TokenizerSettings(tokenizer=section, level=Level(schedule=[1, 2]))
+    settings = TokenizerSettings(
+        stage_name="joint",
+        stage=TokenizerStage(steps=1),
+        tokenizer=TokenizerShared(preset="tiny", level="x"),
+        level=Level(schedule=[1, 2]),
+    )
     figures = {"psnr": psnr, "codebook_use": use}
     manifest = Manifest(
         asset="tokenizer/joint", partition=None, fingerprint="", files=(), counts=Counts(), metadata=figures

@@ -124,7 +124,7 @@ def test_thresholds_of_checks_do_not_change_what_is_made(project: Project) -> No
     asset = next(a for a in job_assets(project.recipe) if a.key == "tokenizer/joint")
     section = project.recipe.tokenizer
     lower = project.recipe.model_copy(update={"tokenizer": section.model_copy(update={"min_psnr": 3.0})})
-    longer = project.recipe.model_copy(update={"tokenizer": section.model_copy(update={"steps": 7})})
+    longer = project.recipe.model_copy(update={"tokenizer": section.model_copy(update={"ema": 0.9})})
     names = [asset.fingerprint(recipe, None, {}) for recipe in (project.recipe, lower, longer)]
     versions = {asset.code_version(recipe, ["demo"]) for recipe in (project.recipe, lower, longer)}
     assert names[0] == names[1] != names[2]

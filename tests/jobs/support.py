@@ -13,7 +13,7 @@ from jobs.curated import Media, tar_bytes
 from jobs.models import load_text, transformer_config
 from jobs.recipe import Level, Model
 from jobs.scenes.sample import make_sample
-from model.tokenizer import DualTokenizer, TokenizerConfig
+from model.tokenizer import ImageTokenizer, TokenizerConfig
 from model.transformer.model import NextScaleTransformer
 
 LEVEL = Level(schedule=[1, 2, 3, 4], cell=16)
@@ -31,7 +31,7 @@ def commit(folder: Path, asset: str, files: list[FileEntry], total: int = 0) -> 
 def publish_tokenizer(folder: Path, seed: int = 0) -> str:
     """A `tokenizer/joint` with the weights it was initialised with."""
     config = TokenizerConfig(**{**vars(TokenizerConfig.preset("tiny")), "seed": seed})
-    DualTokenizer(config).save_pretrained(folder / "data")
+    ImageTokenizer(config).save_pretrained(folder / "data")
     return commit(folder, "tokenizer/joint", _entries(folder))
 
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from jobs.curate.topics import TopicClassifier
@@ -33,3 +36,8 @@ def test_without_a_taxonomy_all_is_other() -> None:
 def test_words_are_no_patterns() -> None:
     assert TopicClassifier(Topics(taxonomy={"code": ["c++", "a.b"]}))("in C++ and so on") == "code"
     assert TopicClassifier(Topics(taxonomy={"code": ["a.b"]}))("axb") == "other"
+
+
+def test_topics_by_caption_need_no_torch() -> None:
+    code = "import sys, jobs.curate.topics; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

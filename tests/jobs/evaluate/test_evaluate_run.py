@@ -41,7 +41,7 @@ def evaluate(
         asset="evaluation/pretrain/fixed_prompts",
         fingerprint="f",
         seed=seed,
-        inputs={"training/pretrain": [models[0]], "tokenizer/joint": [models[1]]},
+        inputs={"training/pretrain": [models[0]], "tokenizer/decoder": [models[1]]},
         output=str(output),
         settings=EvaluateSettings(evaluation=evaluation, level=LEVEL, model=Model(preset="tiny")),
     )

@@ -18,7 +18,7 @@ from jobs.schemas import PACKS_SCHEMA, DocumentTokens, SegmentTokens, to_row, wi
 from jobs.specs import TrainSettings
 from model.scales import square
 from model.text import load_text_tokenizer
-from model.tokenizer import DualTokenizer, TokenizerConfig
+from model.tokenizer import ImageTokenizer, TokenizerConfig
 
 SCHEDULE = square([1, 2, 3], 16)
 CODES = TokenizerConfig.preset("tiny").codebook_size
@@ -34,7 +34,7 @@ def _one_thread() -> None:
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A finished tokenizer with random weights."""
     folder = tmp_path_factory.mktemp("tokenizer")
-    DualTokenizer(TokenizerConfig.preset("tiny")).save_pretrained(folder / "model")
+    ImageTokenizer(TokenizerConfig.preset("tiny")).save_pretrained(folder / "model")
     output = Output(str(folder))
     files = [
         output.publish(f"model/{path.name}", path.read_bytes())

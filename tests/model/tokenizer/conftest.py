@@ -8,7 +8,8 @@ from tokenizer_images import random_images
 from torch import Tensor
 
 from model.scales import ScaleSchedule, square
-from model.tokenizer import DualTokenizer, TokenizerConfig
+from model.tokenizer import ImageTokenizer, TokenizerConfig
+from model.tokenizer.codebook import initialize_codebook
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def images(schedule: ScaleSchedule) -> Tensor:
 
 
 @pytest.fixture
-def tokenizer(images: Tensor, schedule: ScaleSchedule) -> DualTokenizer:
+def tokenizer(images: Tensor, schedule: ScaleSchedule) -> ImageTokenizer:
     """The tiny preset with its codebook fitted to the images, ready to encode."""
-    tokenizer = DualTokenizer(TokenizerConfig.preset("tiny"))
-    tokenizer.initialize_codebook(images, schedule, torch.Generator().manual_seed(0))
+    tokenizer = ImageTokenizer(TokenizerConfig.preset("tiny"))
+    initialize_codebook(tokenizer, images, schedule, torch.Generator().manual_seed(0))
     return tokenizer.eval()

@@ -8,9 +8,11 @@ import torch
 from transformers.models.siglip2.image_processing_pil_siglip2 import convert_image_to_patches
 
 from model.tokenizer import TokenizerConfig
-from model.tokenizer.decoders import SemanticDecoder, sincos_positions
-from model.tokenizer.encoders import PixelEncoder, VisionTower, patches
+from model.tokenizer.decoders import SemanticDecoder
+from model.tokenizer.encoders import PixelEncoder
 from model.tokenizer.losses import semantic_loss
+from model.tokenizer.positions import sincos_positions
+from model.tokenizer.vision import build_vision_tower, patches
 
 TINY = TokenizerConfig.preset("tiny")
 
@@ -25,13 +27,13 @@ def test_patches_are_cut_as_siglips_processor_cuts_them() -> None:
 def test_both_encoders_give_one_cell_for_each_patch(grid: tuple[int, int]) -> None:
     images = torch.zeros(2, 3, 16 * grid[0], 16 * grid[1])
     assert PixelEncoder(TINY)(images).shape == (2, 8, *grid)
-    assert VisionTower(TINY)(images).shape == (2, grid[0] * grid[1], 32)
+    assert build_vision_tower(TINY)(images).shape == (2, grid[0] * grid[1], 32)
 
 
 def test_the_semantic_decoder_sees_where_codes_are() -> None:
     decoder = SemanticDecoder(TINY).eval()
     decoded = decoder(torch.ones(1, 32, 2, 3))
-    assert decoded.shape == (1, 6, TINY.vision_width)
+    assert decoded.shape == (1, 6, TINY.teacher_width)
     assert len(decoded[0].detach().round(decimals=4).unique(dim=0)) == 6
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model.scales import ScaleSchedule, square
-from model.tokenizer import Correction, DualTokenizer, TokenizerConfig
+from model.tokenizer import Correction, ImageTokenizer, TokenizerConfig
 
 
 def seeded(*seeds: int) -> list[torch.Generator]:
@@ -18,7 +18,7 @@ def seeded(*seeds: int) -> list[torch.Generator]:
 
 
 def test_targets_are_nearest_to_what_the_sampled_inputs_leave(
-    tokenizer: DualTokenizer, images: Tensor, schedule: ScaleSchedule
+    tokenizer: ImageTokenizer, images: Tensor, schedule: ScaleSchedule
 ) -> None:
     targets, inputs = tokenizer.encode_corrected(images[:2], schedule, Correction(), seeded(1, 2))
     features = tokenizer.features(images[:2]).detach()
@@ -32,7 +32,7 @@ def test_targets_are_nearest_to_what_the_sampled_inputs_leave(
 
 def test_the_share_of_sampled_inputs_is_as_asked() -> None:
     schedule = square([1, 8, 16, 16], cell=16)
-    tokenizer = DualTokenizer(replace(TokenizerConfig.preset("tiny"), codebook_size=2048))
+    tokenizer = ImageTokenizer(replace(TokenizerConfig.preset("tiny"), codebook_size=2048))
     images = torch.rand(4, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
     targets, inputs = tokenizer.encode_corrected(images, schedule, Correction(), seeded(1, 2, 3, 4))
     changed = (targets != inputs)[:, : schedule.starts[-1]].double().mean().item()
@@ -42,7 +42,7 @@ def test_the_share_of_sampled_inputs_is_as_asked() -> None:
 
 
 def test_the_last_scale_is_never_sampled(
-    tokenizer: DualTokenizer, images: Tensor, schedule: ScaleSchedule
+    tokenizer: ImageTokenizer, images: Tensor, schedule: ScaleSchedule
 ) -> None:
     everything = Correction(share=1.0, top_k=64)
     targets, inputs = tokenizer.encode_corrected(images, schedule, everything, seeded(*range(8)))
@@ -55,7 +55,7 @@ def test_the_last_scale_is_never_sampled(
     "correction", [Correction(share=0.0), Correction(probability=0.0), Correction(top_k=1)]
 )
 def test_without_sampling_inputs_are_the_plain_tokens(
-    tokenizer: DualTokenizer, images: Tensor, schedule: ScaleSchedule, correction: Correction
+    tokenizer: ImageTokenizer, images: Tensor, schedule: ScaleSchedule, correction: Correction
 ) -> None:
     targets, inputs = tokenizer.encode_corrected(images, schedule, correction, seeded(*range(8)))
     assert torch.equal(targets, inputs)
@@ -63,7 +63,7 @@ def test_without_sampling_inputs_are_the_plain_tokens(
 
 
 def test_an_image_keeps_its_sample_in_any_company(
-    tokenizer: DualTokenizer, images: Tensor, schedule: ScaleSchedule
+    tokenizer: ImageTokenizer, images: Tensor, schedule: ScaleSchedule
 ) -> None:
     _, together = tokenizer.encode_corrected(images[:3], schedule, Correction(), seeded(7, 8, 9))
     _, alone = tokenizer.encode_corrected(images[1:2], schedule, Correction(), seeded(8))
@@ -73,7 +73,7 @@ def test_an_image_keeps_its_sample_in_any_company(
 
 
 def test_half_the_images_at_probability_one_half(
-    tokenizer: DualTokenizer, images: Tensor, schedule: ScaleSchedule
+    tokenizer: ImageTokenizer, images: Tensor, schedule: ScaleSchedule
 ) -> None:
     many = images[:1].expand(60, -1, -1, -1)
     correction = Correction(probability=0.5, share=1.0, top_k=64)
@@ -83,7 +83,7 @@ def test_half_the_images_at_probability_one_half(
 
 
 def test_arguments_that_do_not_fit_are_refused(
-    tokenizer: DualTokenizer, images: Tensor, schedule: ScaleSchedule
+    tokenizer: ImageTokenizer, images: Tensor, schedule: ScaleSchedule
 ) -> None:
     with pytest.raises(ValueError, match="8 images need as many generators, got 1"):
         tokenizer.encode_corrected(images, schedule, Correction(), seeded(0))

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from model.scales import ScaleSchedule
-from model.tokenizer import DualTokenizer, TokenizerConfig
+from model.tokenizer import ImageTokenizer, TokenizerConfig
+from model.tokenizer.codebook import initialize_codebook
 from model.tokenizer.linear_path import principal_components, start_linear_path
 
 
-def started(images: Tensor) -> DualTokenizer:
-    tokenizer = DualTokenizer(TokenizerConfig.preset("tiny")).eval()
+def started(images: Tensor) -> ImageTokenizer:
+    tokenizer = ImageTokenizer(TokenizerConfig.preset("tiny")).eval()
     start_linear_path(tokenizer.pixel_encoder, tokenizer.pixel_decoder, images, scales=4)
     return tokenizer
 
@@ -42,7 +43,7 @@ def test_features_are_as_long_as_a_few_codes(images: Tensor) -> None:
 
 
 def test_a_fitted_tokenizer_reconstructs_before_any_training(
-    tokenizer: DualTokenizer, images: Tensor, schedule: ScaleSchedule
+    tokenizer: ImageTokenizer, images: Tensor, schedule: ScaleSchedule
 ) -> None:
     decoded = tokenizer.decode(tokenizer.encode(images, schedule), schedule)
     error = (decoded - images).square().mean()
@@ -51,8 +52,8 @@ def test_a_fitted_tokenizer_reconstructs_before_any_training(
 
 
 def test_the_published_shape_has_no_linear_path(images: Tensor, schedule: ScaleSchedule) -> None:
-    tokenizer = DualTokenizer(replace(TokenizerConfig.preset("tiny"), linear_path=False))
+    tokenizer = ImageTokenizer(replace(TokenizerConfig.preset("tiny"), linear_path=False))
     assert not [name for name, _ in tokenizer.named_parameters() if ".linear." in name and "pixel" in name]
-    tokenizer.initialize_codebook(images, schedule, torch.Generator().manual_seed(0))
+    initialize_codebook(tokenizer, images, schedule, torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="no linear path"):
         start_linear_path(tokenizer.pixel_encoder, tokenizer.pixel_decoder, images, scales=4)

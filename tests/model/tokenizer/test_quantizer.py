@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 import quantizer_reference as reference
 import torch
 from hypothesis import given, settings
@@ -103,11 +102,17 @@ def test_full_float32_puts_the_precision_back() -> None:
         torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.parametrize("weight", [0.25, 4.0])
-def test_distances_weigh_the_two_halves(weight: float) -> None:
-    quantizer = make_quantizer(0, weight)
-    vectors = quantizer.prepare(torch.randn(1, 5, 40))
-    codebook = quantizer.codebook().detach()
-    semantic = torch.cdist(vectors[..., :32], codebook[None, :, :32]) ** 2
-    pixel = torch.cdist(vectors[..., 32:], codebook[None, :, 32:]) ** 2
-    assert torch.allclose(quantizer.distances(vectors, codebook), semantic + weight * pixel, atol=1e-4)
+def test_without_semantic_codes_the_pixel_half_decides_alone() -> None:
+    torch.manual_seed(0)
+    quantizer = SharedQuantizer(TINY.pixel_branch())
+    features = torch.randn(1, 8, 3, 5)
+    indices = torch.cat(quantizer(features, GRIDS).nearest, dim=1)[0].tolist()
+    assert indices == reference.quantise(features[0], GRIDS, quantizer.codebook().detach(), 0, 1.0)
+
+
+def test_following_given_indices_explains_what_they_stand_for() -> None:
+    quantizer, features = make_quantizer(0), torch.randn(2, 40, 3, 5)
+    indices = torch.randint(64, (2, 22))
+    quantized = quantizer.follow(features, GRIDS, indices)
+    assert torch.equal(torch.cat(quantized.chosen, dim=1), indices)
+    assert torch.allclose(quantized.features, quantizer.features(indices, GRIDS), atol=1e-5)

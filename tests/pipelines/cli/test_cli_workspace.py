@@ -39,7 +39,9 @@ def test_a_shipped_recipe_loads_and_fits_together(name: str) -> None:
     assert recipe.tokens.self_correction.top_k <= tokenizer.codebook_size
     for stage in recipe.stages.values():
         level = recipe.levels[stage.level]
-        longest = max(s.tokens for s in level_schedules(level.schedule, level.scales, level.cell))
+        longest = max(
+            s.tokens for s in level_schedules(level.schedule, level.scales, level.cell, level.margin)
+        )
         # Room for a long caption and for several pictures in a pack.
         assert stage.packing.max_tokens > 2 * longest
         assert stage.warmup_steps < stage.steps

@@ -1,0 +1,84 @@
+"""The semantic encoder's job: filtered pictures of all drops and their captions in; a SigLIP2 out."""
+
+from __future__ import annotations
+
+from infra import storage
+from infra.errors import UserError
+from infra.job import JobSpec
+from infra.manifest import Manifest, Output, read_table
+from infra.reporter import Reporter
+from jobs.pictures.charts import loss_curves
+from jobs.semantic.pictures import find_captioned
+from jobs.semantic.worker import UNIT, SemanticTask, split, train
+from jobs.specs import SemanticSettings
+from jobs.train.harness import run_loop
+from jobs.train.metrics import Row, curves, first_and_last, loss_names, to_rows
+from model.tokenizer import TokenizerConfig
+
+_LEAST_CAPTIONS = 2
+
+
+def run(spec: JobSpec[SemanticSettings], report: Reporter) -> Manifest:
+    """Train the encoder. Killed and run again, it goes on from its last checkpoint to the same weights.
+
+    Raises:
+        UserError: there are no captioned pictures to train on, the preset does not fit the pictures, or
+            the loss is no longer finite.
+    """
+    output = Output(spec.output)
+    if UNIT not in output.receipts():
+        run_loop(train, _task(spec), 1, spec.resources, spec.output, report)
+    receipt = output.receipts()[UNIT]
+    rows = to_rows(read_table(storage.join(spec.output, "data/metrics.parquet")))
+    output.picture("loss", _chart(rows))
+    for name, uri in output.pictures().items():
+        report.picture(name, uri)
+    return output.commit(
+        Manifest(
+            asset=spec.asset,
+            partition=spec.partition,
+            fingerprint=spec.fingerprint,
+            files=receipt.files,
+            counts=receipt.counts,
+            metadata={"steps": len(rows)} | first_and_last(rows, loss_names(rows)) | receipt.metadata,
+        )
+    )
+
+
+def _task(spec: JobSpec[SemanticSettings]) -> SemanticTask:
+    """The task, checked before anything is loaded."""
+    filtered = tuple(spec.inputs["t2i/filtered"])
+    task = SemanticTask(spec.output, spec.seed, filtered, _config(spec.settings), spec.settings)
+    found = find_captioned(filtered, spec.settings.semantic.pictures)
+    captions = found.rows["caption"].to_pylist()
+    different = len({captions[number] for number in split(found)[0]})
+    if different < _LEAST_CAPTIONS:
+        raise UserError(
+            f"pictures with {different} different captions are too few to train a semantic encoder",
+            "training of the semantic encoder",
+            "Add captioned pictures, or name a published encoder as tokenizer.semantic.pretrained",
+        )
+    return task
+
+
+def _config(settings: SemanticSettings) -> TokenizerConfig:
+    """The preset whose sizes the encoder has.
+
+    Raises:
+        UserError: there is none, or its patch does not divide the pictures' side.
+    """
+    try:
+        config = TokenizerConfig.preset(settings.preset)
+    except ValueError as error:
+        raise UserError(str(error), "recipe, tokenizer.preset", "Correct the name") from error
+    side = settings.semantic.side
+    if side % config.stride:
+        what = f"pictures of {side} pixels a side are no multiple of the preset's patch, {config.stride}"
+        raise UserError(what, "recipe, tokenizer.semantic.side", "Change it to a multiple")
+    return config
+
+
+def _chart(rows: list[Row]) -> bytes:
+    steps = [int(row["step"]) for row in rows]
+    title = "Sigmoid loss of the semantic encoder"
+    return loss_curves(steps, curves(rows, loss_names(rows)), title=title, unit="loss")

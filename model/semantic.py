@@ -1,0 +1,117 @@
+"""The semantic encoder: pictures and texts in one space, in the shape of SigLIP2 NaFlex (arXiv 2502.14786).
+
+The vision tower has the sizes of the tokenizer's semantic branch and the text tower the same width, layers
+and heads, so a small one can be trained where no published weights are at hand. Either kind is a
+transformers `Siglip2Model` and loads the same way.
+
+Shapes: B batch, H W pixels, T positions of a text, D width of an embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn import functional
+from transformers import Siglip2Config, Siglip2Model
+
+from model.text import TextTokenizer
+from model.tokenizer.config import TokenizerConfig
+from model.tokenizer.vision import patches
+
+CONTEXT = 64
+"""Positions of every text, as SigLIP2 was trained: shorter ones are padded, longer ones cut."""
+
+INITIAL_SCALE = math.log(10.0)
+INITIAL_BIAS = -10.0
+"""Of the logits, where training starts (SigLIP, arXiv 2303.15343): most pairs do not belong together."""
+
+
+def new_semantic_encoder(config: TokenizerConfig, text: TextTokenizer, seed: int) -> Siglip2Model:
+    """An untrained encoder of a tokenizer's sizes over a text tokenizer's ids; depends on `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Siglip2Model(_siglip2_config(config, text))
+    with torch.no_grad():
+        model.logit_scale.fill_(INITIAL_SCALE)
+        model.logit_bias.fill_(INITIAL_BIAS)
+    return model
+
+
+def load_semantic_encoder(name: str | Path) -> Siglip2Model:
+    """A SigLIP2 that `save_pretrained` wrote, in float32 and ready to embed: a local folder or a hub name.
+
+    Only safetensors are read.
+
+    Raises:
+        ValueError: there is none, or its weights are not those of a SigLIP2 with its pooling head.
+    """
+    try:
+        found = Siglip2Config.get_config_dict(name)[0].get("model_type")
+        if found != "siglip2":
+            raise ValueError(f"its config.json is of a {found!r}")
+        model, loading = Siglip2Model.from_pretrained(
+            name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"no SigLIP2 at {str(name)!r}: {error}") from error
+    if loading["missing_keys"] or not model.config.vision_config.vision_use_head:
+        raise ValueError(f"the SigLIP2 at {str(name)!r} is not whole: it lacks weights or its pooling head")
+    return model.eval()
+
+
+def embed_images(encoder: Siglip2Model, images_BCHW: Tensor) -> Tensor:
+    """Embeddings [B, D] of length one; images are [B, 3, H, W] in [-1, 1], of any size and aspect ratio.
+
+    Pixels to the right and below the last whole patch are not seen.
+
+    Raises:
+        ValueError: the images have another shape, or are smaller than a patch.
+    """
+    patch = encoder.config.vision_config.patch_size
+    if images_BCHW.ndim != 4 or images_BCHW.shape[1] != 3 or min(images_BCHW.shape[2:]) < patch:
+        raise ValueError(
+            f"images of [B, 3, H, W] with sides of at least {patch} pixels, got {tuple(images_BCHW.shape)}"
+        )
+    values_BNK = patches(images_BCHW, patch)
+    grid = [images_BCHW.shape[2] // patch, images_BCHW.shape[3] // patch]
+    shapes_B2 = torch.tensor([grid] * len(images_BCHW), device=images_BCHW.device)
+    mask_BN = torch.ones(values_BNK.shape[:2], dtype=torch.int64, device=images_BCHW.device)
+    pooled_BD: Tensor = encoder.vision_model(
+        pixel_values=values_BNK, pixel_attention_mask=mask_BN, spatial_shapes=shapes_B2
+    ).pooler_output
+    return functional.normalize(pooled_BD, dim=-1)
+
+
+def embed_texts(encoder: Siglip2Model, ids_BT: Tensor) -> Tensor:
+    """Embeddings [B, D] of length one; every text fills the T positions that the encoder was trained with."""
+    pooled_BD: Tensor = encoder.text_model(input_ids=ids_BT).pooler_output
+    return functional.normalize(pooled_BD, dim=-1)
+
+
+def text_ids(text: TextTokenizer, captions: Sequence[str], context: int = CONTEXT) -> Tensor:
+    """Ids [B, T] of captions, padded with the end id.
+
+    The text tower reads its embedding off the last position, so that one always holds the end id.
+    """
+    rows = [text.encode(caption)[: context - 1] for caption in captions]
+    padded = [ids + [text.end_id] * (context - len(ids)) for ids in rows]
+    return torch.tensor(padded, dtype=torch.int64).reshape(-1, context)
+
+
+def _siglip2_config(config: TokenizerConfig, text: TextTokenizer) -> Siglip2Config:
+    """What an encoder needs to know of a tokenizer: six sizes and the vocabulary."""
+    tower = {
+        "hidden_size": config.vision_width,
+        "intermediate_size": config.vision_intermediate,
+        "num_hidden_layers": config.vision_layers,
+        "num_attention_heads": config.vision_heads,
+    }
+    vision = {"num_patches": config.vision_patches, "patch_size": config.stride, "vision_use_head": True}
+    special = {"pad_token_id": text.end_id, "eos_token_id": text.end_id, "bos_token_id": None}
+    words = {"vocab_size": text.size, "max_position_embeddings": CONTEXT}
+    return Siglip2Config(vision_config=tower | vision, text_config=tower | words | special)
