@@ -1,4 +1,4 @@
-"""Checks of the image tokenizer: pictures survive it, it uses its codebook, its stages build on one another."""
+"""Checks of the tokenizer: pictures survive it, it uses its codebook, its stages build on each other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _no_regression(output: Published) -> Verdict:
 
 
 def _worse(level: str, joint: dict[str, Any], decoder: dict[str, Any]) -> list[str]:
-    """What is wrong with the last training at a level: other indices than the joint one, or worse pictures."""
+    """What is wrong with the last training at a level: other indices than before, or worse pictures."""
     problems = []
     if (joint["codebook_use"], joint["perplexity"]) != (decoder["codebook_use"], decoder["perplexity"]):
         problems.append(f"{level}: the decoder training changed which codes occur")

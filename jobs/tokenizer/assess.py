@@ -13,12 +13,11 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import torch
 from PIL import Image
-from torch import Tensor
 
 from infra import storage
 from infra.catalogue import Counts
@@ -33,13 +32,11 @@ from jobs.recipe import Level
 from jobs.specs import TokenizerEvaluationSettings
 from jobs.tensors import to_images
 from jobs.tokenizer.batches import hold_out
-from jobs.tokenizer.metrics import ALL, ReconstructionMetrics, load_inception
+from jobs.tokenizer.metrics import ALL, ReconstructionMetrics, load_inception, reconstruct
 from jobs.tokenizer.perceptual import Lpips
 from jobs.tokenizer.pictures import Pictures, find_pictures
 from model.scales import ScaleSchedule, level_schedules
-
-if TYPE_CHECKING:
-    from model.tokenizer import ImageTokenizer
+from model.tokenizer import ImageTokenizer
 
 STAGES = ("pixel", "joint", "decoder")
 """The trainings, in order."""
@@ -58,6 +55,7 @@ QUALITY_SCHEMA = pa.schema(
         ("lpips", pa.float64()),
         ("rfid", pa.float64()),
         ("codebook_use", pa.float64()),
+        ("dead_codes", pa.int64()),
         ("perplexity", pa.float64()),
     ]
 )
@@ -106,16 +104,6 @@ def run(spec: JobSpec[TokenizerEvaluationSettings], report: Reporter) -> Manifes
             metadata=_figures(rows),
         )
     )
-
-
-def reconstruct(
-    tokenizer: ImageTokenizer, original_13HW: Tensor, schedule: ScaleSchedule, metrics: ReconstructionMetrics
-) -> Tensor:
-    """A picture through the tokenizer and back, measured in the group of its schedule."""
-    indices_1N = tokenizer.encode(original_13HW, schedule)
-    decoded_13HW = tokenizer.decode(indices_1N, schedule)
-    metrics.update(original_13HW, decoded_13HW, indices_1N, schedule.name)
-    return decoded_13HW
 
 
 class _Assessment:

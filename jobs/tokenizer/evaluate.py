@@ -1,19 +1,20 @@
 """How well a tokenizer keeps pictures it has not seen, and how much of its codebook it uses.
 
-Shapes: B batch, 3 channels, H W pixels, N tokens, V codebook rows.
+Shapes: 1 picture, 3 channels, H W pixels, V codebook rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from infra.manifest import Output
 from jobs.pictures.charts import bar_chart
 from jobs.pictures.sheets import reconstruction_grid
 from jobs.tensors import to_images
+from jobs.tokenizer.metrics import ALL, ReconstructionMetrics, reconstruct
 from jobs.tokenizer.pictures import Pictures
 from model.tokenizer import ImageTokenizer
 
@@ -24,37 +25,27 @@ _USES = {"never": 0, "1 to 3 times": 3, "4 to 15": 15, "16 to 63": 63, "64 to 25
 """Bars of the histogram of codes, and the most uses each stands for."""
 
 
-def psnr(original_BCHW: Tensor, decoded_BCHW: Tensor) -> float:
-    """Peak signal-to-noise ratio in decibels of images in [-1, 1]; 100 at most."""
-    error = (original_BCHW.double() - decoded_BCHW.double()).square().mean()
-    return float(10 * torch.log10(4 / error.clamp_min(4e-10)))
-
-
 def evaluate(
     tokenizer: ImageTokenizer, pictures: Pictures, held_out: Sequence[int], output: Output
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Measure on held-out pictures, one by one, and publish what people look at.
 
     Returns:
-        `psnr`, the mean in decibels; `codebook_use`, the share of codes that occur; `held_out`, the
-        number of pictures.
+        `psnr` and `ssim`, means (see jobs.tokenizer.metrics); `codebook_use`, `dead_codes` and `perplexity`,
+        of the codes that occur; `held_out`, the number of pictures.
     """
-    decibels: list[float] = []
-    counts_V = torch.zeros(tokenizer.config.codebook_size, dtype=torch.int64)
+    metrics = ReconstructionMetrics(tokenizer.config.codebook_size)
+    device = next(tokenizer.parameters()).device
     shown: list[tuple[Tensor, Tensor]] = []
     for number in held_out:
-        schedule = pictures.refs[number].schedule
-        original_BCHW = pictures.batch([number]).to(next(tokenizer.parameters()).device)
-        indices_BN = tokenizer.encode(original_BCHW, schedule)
-        decoded_BCHW = tokenizer.decode(indices_BN, schedule)
-        decibels.append(psnr(original_BCHW, decoded_BCHW))
-        counts_V += torch.bincount(indices_BN.flatten().cpu(), minlength=len(counts_V))
+        original_13HW = pictures.batch([number]).to(device)
+        decoded_13HW = reconstruct(tokenizer, original_13HW, pictures.refs[number].schedule, metrics)
         if len(shown) < SHOWN:
-            shown.append((original_BCHW, decoded_BCHW))
-    _publish(output, shown, counts_V)
-    mean = sum(decibels) / len(decibels)
-    used = float((counts_V > 0).double().mean())
-    return {"psnr": mean, "codebook_use": used, "held_out": len(held_out)}
+            shown.append((original_13HW, decoded_13HW))
+    _publish(output, shown, metrics.code_counts())
+    figures = metrics.compute()[ALL]
+    names = ("psnr", "ssim", "codebook_use", "dead_codes", "perplexity")
+    return {name: getattr(figures, name) for name in names} | {"held_out": len(held_out)}
 
 
 def code_uses(counts_V: Tensor) -> dict[str, float]:

@@ -19,8 +19,8 @@ from jobs.images import DecodeError, decode, fit
 from jobs.pictures.sheets import reconstruction_sheet
 from jobs.sources import PICTURE_SUFFIXES
 from jobs.tensors import to_images, to_tensor
-from jobs.tokenizer.assess import SHOWN, reconstruct
-from jobs.tokenizer.metrics import ALL, Figures, ReconstructionMetrics
+from jobs.tokenizer.assess import SHOWN
+from jobs.tokenizer.metrics import ALL, Figures, ReconstructionMetrics, reconstruct
 from model.scales import TABLE_14_STEPS, ScaleSchedule, nearest, square, table14, tokenflow
 from model.tokenizer import ImageTokenizer
 

@@ -22,6 +22,9 @@ from infra.errors import UserError
 from jobs.tokenizer.perceptual import LEAST_SIDE as LPIPS_LEAST_SIDE
 from jobs.tokenizer.perceptual import Lpips
 from jobs.tokenizer.weights import load_weights
+from model.scales import ScaleSchedule
+from model.tokenizer import ImageTokenizer
+from model.tokenizer.codebook import code_use
 
 ALL = "all"
 """Name of the figures over all groups."""
@@ -51,6 +54,8 @@ class Figures:
     """Frechet distance between Inception's features of the pictures and of the reconstructions."""
     codebook_use: float
     """Share of the codes that occur."""
+    dead_codes: int
+    """Codes that do not."""
     perplexity: float
     """exp of the entropy of the codes' frequencies: as many equally frequent codes would say as much."""
 
@@ -125,6 +130,16 @@ class ReconstructionMetrics:
         return float(self._fid.compute())
 
 
+def reconstruct(
+    tokenizer: ImageTokenizer, original_13HW: Tensor, schedule: ScaleSchedule, metrics: ReconstructionMetrics
+) -> Tensor:
+    """A picture through the tokenizer and back, measured in the group of its schedule."""
+    indices_1N = tokenizer.encode(original_13HW, schedule)
+    decoded_13HW = tokenizer.decode(indices_1N, schedule)
+    metrics.update(original_13HW, decoded_13HW, indices_1N, schedule.name)
+    return decoded_13HW
+
+
 @dataclass
 class _Group:
     """The figures of single pictures, and how often each code occurs in them."""
@@ -136,15 +151,16 @@ class _Group:
 
     def figures(self, rfid: float | None) -> Figures:
         """Means over the pictures."""
-        shares_V = self.counts_V.double() / self.counts_V.sum()
+        use = code_use(self.counts_V)
         return Figures(
             pictures=len(self.psnr),
             psnr=_mean(self.psnr),
             ssim=_mean(self.ssim) if self.ssim else None,
             lpips=_mean(self.lpips) if self.lpips else None,
             rfid=rfid,
-            codebook_use=float((self.counts_V > 0).double().mean()),
-            perplexity=float(torch.special.entr(shares_V).sum().exp()),
+            codebook_use=use.share,
+            dead_codes=use.dead,
+            perplexity=use.perplexity,
         )
 
 

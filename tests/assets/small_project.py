@@ -5,7 +5,12 @@ from __future__ import annotations
 from jobs.recipe import Recipe
 from pipelines.project import DEMO_RECIPE, load_recipe
 
-SIZES = ["sources.t2i.count=120", "sources.t2i.shard_records=30", "sources.t2i.drop_shards=2"]
+SIZES = [
+    "sources.t2i.count=120",
+    "sources.t2i.shard_records=30",
+    "sources.t2i.drop_shards=2",
+    "curation.t2i.topics.by=caption",
+]
 
 
 def small_recipe(*overrides: str) -> Recipe:

@@ -26,7 +26,19 @@ from assets.checks.tokens import IDS_IN_RANGE, LENGTHS
 from assets.checks.training import COARSE_LOSS, FINITE, RESUMABLE
 from infra.catalogue import BASE_FIELDS, Counts
 from infra.manifest import FileEntry, Manifest, Output
-from jobs.recipe import Balance, Duplicates, Evaluation, Filters, Level, Model, Packing, ScenesSource, Stage
+from jobs.recipe import (
+    Balance,
+    Duplicates,
+    Evaluation,
+    Filters,
+    Level,
+    Model,
+    Packing,
+    ScenesSource,
+    Stage,
+    TokenizerShared,
+    TokenizerStage,
+)
 from jobs.schemas import PACKS_SCHEMA, TOKENS_SCHEMA, DocumentTokens, SegmentTokens, to_row, with_metadata
 from jobs.specs import (
     BalanceSettings,

@@ -14,6 +14,7 @@ from assets.partitions import drop_level, partition_keys, upstream_partitions
 from assets.project import Project
 from assets.selection import select
 from infra.errors import UserError
+from jobs.recipe import SemanticEncoder
 from pipelines.definitions import build_definitions
 from pipelines.project import DEMO_RECIPE, load_recipe
 
@@ -81,7 +82,7 @@ def test_stages_are_the_recipes(project: Project) -> None:
     graph = {asset.key: asset for asset in job_assets(recipe)}
     assert graph["training/second"].inputs == ("packs/second", "tokenizer/joint", "training/first")
     assert graph["training/first"].inputs == ("packs/first", "tokenizer/joint")
-    assert not [key for key in graph if key.startswith("evaluation/")]
+    assert [key for key in graph if key.startswith("evaluation/")] == ["evaluation/tokenizer"]
 
 
 def test_partition_keys(project: Project) -> None:
@@ -104,7 +105,7 @@ def test_what_a_partition_is_made_from() -> None:
     ("selection", "expected"),
     [
         ("t2i/topics", {"t2i/topics"}),
-        ("+t2i/topics", {"t2i/filtered", "t2i/topics"}),
+        ("+t2i/topics", {"t2i/filtered", "tokenizer/semantic", "t2i/topics"}),
         ("t2i/*", {"t2i/filtered", "t2i/topics", "t2i/balanced", "t2i/captioned"}),
         ("packs/alignment, tokenizer/joint", {"packs/alignment", "tokenizer/joint"}),
         ("training/pretrain_256+", {"training/pretrain_256", "evaluation/pretrain_256/fixed_prompts"}),
@@ -129,3 +130,29 @@ def test_thresholds_of_checks_do_not_change_what_is_made(project: Project) -> No
     versions = {asset.code_version(recipe, ["demo"]) for recipe in (project.recipe, lower, longer)}
     assert names[0] == names[1] != names[2]
     assert len(versions) == 3
+
+
+def test_what_the_tokenizer_stages_are_made_from(project: Project) -> None:
+    def inputs(**tokenizer: object) -> dict[str, tuple[str, ...]]:
+        section = project.recipe.tokenizer.model_copy(update=tokenizer)
+        recipe = project.recipe.model_copy(update={"tokenizer": section})
+        return {a.key: a.inputs for a in job_assets(recipe) if a.group == "tokenizer"}
+
+    assert inputs()["tokenizer/joint"] == ("t2i/captioned", "tokenizer/pixel", "tokenizer/semantic")
+    assert "tokenizer/faces" in inputs(face_oversampling=2)["tokenizer/pixel"]
+    published = inputs(semantic=SemanticEncoder(pretrained="google/siglip2-so400m-patch16-naflex"))
+    assert "tokenizer/semantic" not in published
+    assert published["tokenizer/joint"] == ("t2i/captioned", "tokenizer/pixel")
+
+
+def test_a_longer_last_training_changes_nothing_before_it(project: Project) -> None:
+    section = project.recipe.tokenizer
+    decoder = section.decoder.model_copy(update={"steps": 7})
+    longer = project.recipe.model_copy(update={"tokenizer": section.model_copy(update={"decoder": decoder})})
+    changed = {
+        asset.key
+        for asset in job_assets(project.recipe)
+        if asset.partitioning != "drop_level"
+        and asset.fingerprint(project.recipe, None, {}) != asset.fingerprint(longer, None, {})
+    }
+    assert changed == {"tokenizer/decoder"}

@@ -132,7 +132,7 @@ def test_an_empty_folder_is_no_encoder(tmp_path: Path) -> None:
 def test_a_model_of_another_kind_is_no_encoder(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "siglip"}))
-    with pytest.raises(ValueError, match="no SigLIP2 at .* 'siglip'"):
+    with pytest.raises(ValueError, match=r"no SigLIP2 at .* 'siglip'"):
         load_semantic_encoder(folder)
 
 

@@ -74,7 +74,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     "line",
     [
         "t2i/filtered [t2i-0000]: started",
+        "tokenizer/semantic: 1/4",
+        "tokenizer/pixel: 3/4",
         "tokenizer/joint: 1/4",
+        "tokenizer/decoder: 3/4",
+        "evaluation/tokenizer: started",
         "tokens/t2i [t2i-0000|tiny]: started",
         "training/alignment: started",
     ],

@@ -118,7 +118,7 @@ def test_topics_by_picture_without_an_encoder_is_one_line(classify: Classify) ->
 
 
 def test_a_prompt_without_a_place_is_one_line(classify: Classify, trained: Spec) -> None:
-    with pytest.raises(UserError, match="'a photo' has no {} for the word"):
+    with pytest.raises(UserError, match=r"'a photo' has no \{\} for the word"):
         classify(trained.output, COLOURS.model_copy(update={"prompt": "a photo"}))
 
 

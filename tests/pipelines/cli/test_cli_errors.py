@@ -54,13 +54,11 @@ def test_a_missing_bucket_as_home(nextscale: Run, s3_root: str) -> None:
 
 
 def test_a_misspelt_key(nextscale: Run, tmp_path: Path) -> None:
-    text = (SHIPPED / "demo.yaml").read_text().replace("learning_rate: 1e-3", "lerning_rate: 1e-3", 1)
+    text = (SHIPPED / "demo.yaml").read_text().replace("batch_size: 8", "bach_size: 8", 1)
     (tmp_path / "mine.yaml").write_text(text)
-    number = 1 + next(n for n, row in enumerate(text.splitlines()) if "lerning_rate" in row)
+    number = 1 + next(n for n, row in enumerate(text.splitlines()) if "bach_size" in row)
     message = line(nextscale("run", "--recipe", "mine.yaml"))
-    assert (
-        message == f"mine.yaml:{number}: unknown key 'tokenizer.lerning_rate'. Did you mean 'learning_rate'?"
-    )
+    assert message == f"mine.yaml:{number}: unknown key 'tokenizer.bach_size'. Did you mean 'batch_size'?"
 
 
 def test_a_missing_recipe(nextscale: Run) -> None:
@@ -70,8 +68,8 @@ def test_a_missing_recipe(nextscale: Run) -> None:
 
 
 def test_a_misspelt_setting(nextscale: Run) -> None:
-    message = line(nextscale("demo", "--set", "tokenizer.stpes=3"))
-    assert message == "--set: unknown key 'tokenizer.stpes'. Did you mean 'steps'?"
+    message = line(nextscale("demo", "--set", "tokenizer.pixel.stpes=3"))
+    assert message == "--set: unknown key 'tokenizer.pixel.stpes'. Did you mean 'steps'?"
 
 
 def test_an_unknown_selection(nextscale: Run) -> None:

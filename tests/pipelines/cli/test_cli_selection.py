@@ -25,7 +25,8 @@ def reach(selection: str) -> list[str]:
 
 
 def test_a_key_stops_there_and_takes_what_it_needs() -> None:
-    assert reach("t2i/captioned") == ["t2i/filtered", "t2i/topics", "t2i/balanced", "t2i/captioned"]
+    curation = ["t2i/filtered", "tokenizer/semantic", "t2i/topics", "t2i/balanced", "t2i/captioned"]
+    assert reach("t2i/captioned") == curation
     assert reach("+t2i/captioned") == reach("t2i/captioned")
 
 

@@ -23,10 +23,14 @@ COMMAND = str(Path(sys.executable).with_name("nextscale"))
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 STAGES = (
     "t2i/filtered",
+    "tokenizer/semantic",
     "t2i/topics",
     "t2i/balanced",
     "t2i/captioned",
+    "tokenizer/pixel",
     "tokenizer/joint",
+    "tokenizer/decoder",
+    "evaluation/tokenizer",
     "tokens/t2i",
     "packs/alignment",
     "training/alignment",
