@@ -7,7 +7,7 @@
 Every arm is measured on the same held-out pictures by PSNR (dB of 8-bit pictures) and by the cosine of
 decoded semantic features to the teacher's. Seeds change initial weights, batches and dropout.
 
-    python bench/tokenizer_findings.py PICTURES [--semantic FOLDER] [--seeds 0 1 2] [--steps 150]
+    python bench/tokenizer_findings.py [PICTURES] [--semantic FOLDER] [--seeds 0 1 2] [--steps 150]
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 from harness import write_result
-from PIL import Image
 from torch import Tensor, nn
 
 from jobs.images import decode, fit
+from jobs.scenes.sample import make_sample
 from jobs.tensors import to_tensor
 from jobs.tokenizer.metrics import psnr, to_8_bits
 from jobs.train.schedule import learning_rate
@@ -35,6 +35,8 @@ from model.tokenizer.vision import frozen_teacher, load_vision_tower
 from model.tokenizer.warm_start import start_joint
 
 PACKAGES = ["torch", "transformers"]
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SCENES = 360
 HELD_OUT_EVERY = 12
 RATE = 5e-4
 WARMUP = 20
@@ -54,7 +56,8 @@ def main() -> None:
             measured = Arm(config, pictures, options).train(start)
             figures[name].append(measured)
             print(f"seed {seed}, {name}: {measured}", flush=True)
-    settings = vars(options) | {"pictures": len(pictures.train) + len(pictures.held_out)}
+    settings = {name: value for name, value in vars(options).items() if name != "pictures"}
+    settings |= {"scenes": options.pictures is None, "pictures": len(pictures.train) + len(pictures.held_out)}
     settings |= {"held_out": len(pictures.held_out), "semantic": options.semantic is not None}
     write_result("tokenizer-findings", {"settings": settings, "arms": figures} | compare(figures), PACKAGES)
 
@@ -62,7 +65,12 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("pictures", type=Path, help="a folder, searched with its sub-folders")
+    parser.add_argument(
+        "pictures",
+        type=Path,
+        nargs="?",
+        help="a folder, searched with its sub-folders; left out: scenes of the embedded world",
+    )
     parser.add_argument(
         "--semantic", help="a SigLIP2 of the preset's size, such as tokenizer/semantic's model"
     )
@@ -94,13 +102,15 @@ class Pictures:
     held_out: Tensor
 
     @classmethod
-    def load(cls, folder: Path) -> Pictures:
-        """Every picture of a folder; each twelfth by name is held out."""
+    def load(cls, folder: Path | None) -> Pictures:
+        """Every picture of a folder by name, or scenes; each twelfth is held out."""
         schedule = next(s for s in table14(12) if s.width == s.height)
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
-        images: list[Image.Image] = [
-            fit(decode(f.read_bytes()), schedule.width, schedule.height) for f in files
-        ]
+        if folder is None:
+            files = [make_sample(0, number, schedule.width).png for number in range(SCENES)]
+        else:
+            paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+            files = [path.read_bytes() for path in paths]
+        images = [fit(decode(data), schedule.width, schedule.height) for data in files]
         pixels_N3HW = to_tensor(images)
         held_N = torch.arange(len(files)) % HELD_OUT_EVERY == 0
         return cls(schedule, pixels_N3HW[~held_N], pixels_N3HW[held_N])
