@@ -11,7 +11,8 @@ D width of an embedding.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Siglip2Config, Siglip2Model
+from transformers.utils import logging
 
 from model.text import TextTokenizer
 from model.tokenizer.config import TokenizerConfig
@@ -31,8 +33,8 @@ INITIAL_SCALE = math.log(10.0)
 INITIAL_BIAS = -10.0
 """Of the logits, where SigLIP starts (arXiv 2303.15343)."""
 
-_LEAST_VARIANCE = 1e-2
-"""Added to the variances that whitening divides by; what varies less is noise of the pictures' coding."""
+_LEAST_VARIANCE = 0.1
+"""Added to the variances that whitening divides by: directions with less are mostly noise, and stay small."""
 
 
 def new_semantic_encoder(config: TokenizerConfig, text: TextTokenizer, seed: int) -> Siglip2Model:
@@ -74,14 +76,21 @@ def load_semantic_encoder(name: str | Path) -> Siglip2Model:
         found = Siglip2Config.get_config_dict(name)[0].get("model_type")
         if found != "siglip2":
             raise ValueError(f"its config.json is of a {found!r}")
-        model, loading = Siglip2Model.from_pretrained(
-            name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
+        with _quiet():
+            model, loading = Siglip2Model.from_pretrained(
+                name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"no SigLIP2 at {str(name)!r}: {error}") from error
     if loading["missing_keys"] or not model.config.vision_config.vision_use_head:
         raise ValueError(f"the SigLIP2 at {str(name)!r} is not whole: it lacks weights or its pooling head")
     return model.eval()
+
+
+def save_semantic_encoder(encoder: Siglip2Model, folder: str | Path) -> None:
+    """Writes `config.json` and `model.safetensors` into a folder, which it makes."""
+    with _quiet():
+        encoder.save_pretrained(folder)
 
 
 def embed_images(encoder: Siglip2Model, images_BCHW: Tensor) -> Tensor:
@@ -137,6 +146,20 @@ def _whiten(embedding: nn.Linear, values_BNK: Tensor) -> None:
     weight_DK = embedding.weight.double() @ (directions_KK * shrink_K) @ directions_KK.T
     embedding.weight.copy_(weight_DK)
     embedding.bias.copy_(-weight_DK @ mean_K)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' own bars and notices, which would mix with the caller's."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _patch_of(encoder: Siglip2Model) -> int:

@@ -74,7 +74,7 @@ class DualEncoder:
     @property
     def scale(self) -> float:
         """What a cosine is multiplied by to be a logit."""
-        return float(self.model.logit_scale.exp())
+        return float(self.model.logit_scale.detach().exp())
 
 
 def load_encoder(place: str) -> DualEncoder:

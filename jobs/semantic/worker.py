@@ -33,12 +33,20 @@ from jobs.train.metrics import Row, live_figures, to_rows, to_table
 from jobs.train.publish import publish_folder
 from jobs.train.schedule import learning_rate
 from jobs.train.world import World
-from model.semantic import CONTEXT, embed_images, embed_texts, new_semantic_encoder
+from model.semantic import (
+    CONTEXT,
+    embed_images,
+    embed_texts,
+    new_semantic_encoder,
+    save_semantic_encoder,
+    start_from_data,
+)
 from model.tokenizer import TokenizerConfig
 
 UNIT = "training"
 """Name of the one receipt of the job."""
 
+MOMENTUM = 0.95
 BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 1e-4
 GRADIENT_CLIP = 1.0
@@ -97,11 +105,11 @@ class _Trainer:
         pairs = read_pairs(self._found.rows, self._settings.side, text)
         trained, held_out = split(self._found)
         self._trained, self._held_out = pairs.select(trained), pairs.select(held_out)
-        encoder: Siglip2Model = new_semantic_encoder(task.config, text, task.seed)
-        self._encoder = encoder.to(world.device).train()
-        self._optimizer = torch.optim.AdamW(
-            self._encoder.parameters(), self._settings.learning_rate, BETAS, weight_decay=WEIGHT_DECAY
-        )
+        self._encoder: Siglip2Model = new_semantic_encoder(task.config, text, task.seed).train()
+        first = next(self.batches(0))
+        start_from_data(self._encoder, self._trained.images(first), self._trained.ids_NT[first])
+        self._encoder.to(world.device)
+        self._optimizers = _optimizers(self._encoder, self._settings.learning_rate)
         folder = storage.join(task.output, "checkpoints")
         self._checkpoints = Checkpoints(folder, world, {"workers": world.size})
 
@@ -112,7 +120,8 @@ class _Trainer:
             return []
         state = self._checkpoints.load(steps[-1], rank=0)
         self._encoder.load_state_dict(state["encoder"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         return to_rows(self._checkpoints.metrics(steps[-1]))
 
     def batches(self, done: int) -> Iterator[list[int]]:
@@ -125,20 +134,22 @@ class _Trainer:
         """One update; what it measured."""
         s = self._settings
         rate = learning_rate(step, s.steps, s.learning_rate, s.warmup_steps, FINAL_LEARNING_RATE)
-        for group in self._optimizer.param_groups:
+        for group in (group for optimizer in self._optimizers for group in optimizer.param_groups):
             group["lr"] = rate
         images_BD = embed_images(self._encoder, self._trained.images(numbers).to(self._world.device))
         texts_BD = embed_texts(self._encoder, self._trained.ids_NT[numbers].to(self._world.device))
         loss = sigmoid_loss(self._encoder, images_BD, texts_BD)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._encoder.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._encoder.parameters(), GRADIENT_CLIP)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         return {"step": step + 1, "learning_rate": rate, "gradient_norm": float(norm), "loss": loss.item()}
 
     def save(self, step: int, rows: list[Row]) -> None:
         """A checkpoint after `step` steps."""
-        state = {"encoder": self._encoder.state_dict(), "optimizer": self._optimizer.state_dict()}
+        optimizers = [optimizer.state_dict() for optimizer in self._optimizers]
+        state = {"encoder": self._encoder.state_dict(), "optimizers": optimizers}
         self._checkpoints.save(step, state, to_table(rows))
 
     def publish(self, rows: list[Row]) -> None:
@@ -146,7 +157,7 @@ class _Trainer:
         output = Output(self._task.output)
         self._encoder.eval()
         with TemporaryDirectory() as folder:
-            self._encoder.save_pretrained(folder)
+            save_semantic_encoder(self._encoder, folder)
             self._trained_on().save(Path(folder))
             files = publish_folder(output, folder, "model")
         metrics = output.publish_table("data/metrics.parquet", to_table(rows))
@@ -168,3 +179,19 @@ class _Trainer:
         }
         kept = len(self._trained)
         return Counts(total=kept + sum(rejected.values()), kept=kept, rejected=rejected)
+
+
+def _optimizers(encoder: Siglip2Model, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices, whose updates have AdamW's size; AdamW for tables, vectors and scalars.
+
+    Small batches of pairs that colours alone tell apart hardly ever ask for more. Muon updates the
+    directions that rarely matter as much as those that always do, and learns them several times sooner.
+    """
+    tables = {id(module.weight) for module in encoder.modules() if isinstance(module, nn.Embedding)}
+    matrices = [p for p in encoder.parameters() if p.ndim == 2 and id(p) not in tables]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in encoder.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, rate, WEIGHT_DECAY, MOMENTUM, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, rate, BETAS, weight_decay=WEIGHT_DECAY),
+    ]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from transformers import (
     SiglipVisionModel,
 )
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.utils import logging
 
 from model.tokenizer.config import TokenizerConfig
 from model.tokenizer.positions import learned_positions
@@ -165,11 +168,33 @@ _MODELS: dict[type[VisionTower], Any] = {
 }
 
 
-def _published(model: Any, name: str) -> Any:
+def _published(kind: Any, name: str) -> Any:
+    """A published model, whole: transformers would draw weights that a file lacks at random."""
     try:
-        return model.from_pretrained(name, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"no {model.__name__} at {name!r}: {error}") from error
+        with _quiet():
+            model, info = kind.from_pretrained(name, use_safetensors=True, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"no {kind.__name__} at {name!r}: {error}") from error
+    missing = sorted(key for key in info["missing_keys"] if ".head." not in f".{key}")
+    if missing:
+        raise ValueError(
+            f"no {kind.__name__} at {name!r}: {len(missing)} weights are missing, {missing[0]} first"
+        )
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers' own report of what a model's text half is not used for would drown everything else."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _fill(core: nn.Module, model: nn.Module, name: str) -> None:

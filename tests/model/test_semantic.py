@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,18 @@ from PIL import Image
 from torch import Tensor
 from transformers import Siglip2ImageProcessor, Siglip2Model
 
-from model.semantic import embed_images, embed_texts, load_semantic_encoder, new_semantic_encoder, text_ids
+from model.semantic import (
+    embed_images,
+    embed_texts,
+    load_semantic_encoder,
+    new_semantic_encoder,
+    save_semantic_encoder,
+    start_from_data,
+    text_ids,
+)
 from model.text import load_text_tokenizer
 from model.tokenizer import TokenizerConfig
+from model.tokenizer.vision import patches
 
 TEXT = load_text_tokenizer()
 CONFIG = TokenizerConfig.preset("tiny")
@@ -28,6 +39,18 @@ def noise(height: int, width: int, batch: int = 1) -> Tensor:
     return torch.rand(batch, 3, height, width, generator=generator) * 2 - 1
 
 
+@torch.no_grad()
+def alikeness(embed: Callable[[], Tensor]) -> float:
+    """The mean cosine of two embeddings."""
+    embeddings_BD = embed()
+    return float((embeddings_BD @ embeddings_BD.T).mean())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def encoder() -> Siglip2Model:
     return new_semantic_encoder(CONFIG, TEXT, seed=0).eval()
@@ -35,7 +58,7 @@ def encoder() -> Siglip2Model:
 
 @pytest.fixture
 def folder(encoder: Siglip2Model, tmp_path: Path) -> Path:
-    encoder.save_pretrained(tmp_path / "model")
+    save_semantic_encoder(encoder, tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -107,6 +130,34 @@ def test_the_seed_alone_decides_and_nothing_else_is_touched() -> None:
     assert all(torch.equal(first[name], again[name]) for name in first)
     name = "vision_model.embeddings.patch_embedding.weight"
     assert not torch.equal(first[name], other[name])
+
+
+def test_it_starts_from_data_spread_out_and_at_the_odds_of_a_batch() -> None:
+    encoder = new_semantic_encoder(CONFIG, TEXT, seed=0).eval()
+    images_BCHW = 0.9 + 0.1 * noise(64, 64, batch=24)
+    ids_BT = text_ids(TEXT, [f"a picture of {number} things" for number in range(24)])
+    embed = partial(embed_images, encoder, images_BCHW), partial(embed_texts, encoder, ids_BT)
+    assert min(map(alikeness, embed)) > 0.8
+    start_from_data(encoder, images_BCHW, ids_BT)
+    assert max(map(alikeness, embed)) < 0.2
+    assert encoder.logit_bias.item() == pytest.approx(-np.log(23))
+
+
+@torch.no_grad()
+def test_patches_are_whitened() -> None:
+    """Embedded, patches of covariance C have W (C + eps)^-1 C W', by a solver instead of eigenvectors."""
+    encoder = new_semantic_encoder(CONFIG, TEXT, seed=0).eval()
+    images_BCHW = noise(64, 64, batch=64) + 3 * noise(1, 1, batch=64)
+    values_MK = patches(images_BCHW, 16).flatten(0, 1)
+    layer = encoder.vision_model.embeddings.patch_embedding
+    before_DK = layer.weight.double()
+    start_from_data(encoder, images_BCHW, text_ids(TEXT, CAPTIONS))
+    embedded_MD = layer(values_MK).double()
+    torch.testing.assert_close(embedded_MD.mean(dim=0), torch.zeros(32).double(), atol=1e-4, rtol=0)
+    covariance_KK = values_MK.double().T.cov()
+    shrunk_KK = torch.linalg.solve(covariance_KK + 0.1 * torch.eye(768), covariance_KK)
+    expected_DD = before_DK @ shrunk_KK @ before_DK.T
+    torch.testing.assert_close(embedded_MD.T.cov(), expected_DD, atol=1e-3, rtol=1e-3)
 
 
 @torch.no_grad()

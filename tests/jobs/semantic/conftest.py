@@ -53,7 +53,13 @@ def filter_source(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def scenes(filter_source: FilterSource) -> str:
     """A drop of 600 scenes, in two shards."""
-    return filter_source(ScenesSource(kind="scenes", count=600, shard_records=300))
+    return filter_source(ScenesSource(count=600, shard_records=300))
+
+
+@pytest.fixture(scope="session")
+def unseen(filter_source: FilterSource) -> str:
+    """Another 120 scenes, in two shards: no encoder is trained on them."""
+    return filter_source(ScenesSource(count=120, seed=1, shard_records=60))
 
 
 def semantic_spec(output: Path | str, folders: list[str], **settings: int | float) -> Spec:
@@ -88,7 +94,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, scenes: str) -> Spec:
     """A finished training that learnt."""
     folder = tmp_path_factory.mktemp("semantic") / "trained"
     spec = semantic_spec(
-        folder, [scenes], steps=300, batch_size=32, learning_rate=3e-3, warmup_steps=20, checkpoint_every=1000
+        folder, [scenes], steps=200, batch_size=32, learning_rate=1e-2, warmup_steps=20, checkpoint_every=1000
     )
     run(spec, SilentReporter())
     return spec
