@@ -140,7 +140,16 @@ def test_every_training_is_measured_at_every_level(make_spec: MakeSpec) -> None:
     for stage in STAGES:
         figures = manifest.metadata[stage]["64"]
         assert figures == {name: of_all[stage][name] for name in figures}
-        assert {"pictures", "psnr", "ssim", "lpips", "rfid", "codebook_use", "perplexity"} == figures.keys()
+        assert {
+            "pictures",
+            "psnr",
+            "ssim",
+            "lpips",
+            "rfid",
+            "codebook_use",
+            "dead_codes",
+            "perplexity",
+        } == figures.keys()
     assert report.shown == {"reconstructions-32", "reconstructions-64", "psnr"}
     done = [step[0] for step in report.steps]
     assert done == sorted(done)
