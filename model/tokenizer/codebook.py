@@ -16,10 +16,11 @@ from torch import Tensor
 
 from model.scales import ScaleSchedule
 from model.tokenizer.linear_path import start_linear_path
-from model.tokenizer.quantizer import Quantized, SharedQuantizer
+from model.tokenizer.quantizer import Quantized, SharedQuantizer, shrink, unit
 from model.tokenizer.tokenizer import ImageTokenizer
 
 LLOYD_ROUNDS = 4
+SEMANTIC_ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,28 @@ def fit_semantic_codes(
     indices_BN: Tensor,
     generator: torch.Generator,
 ) -> None:
-    """Moves semantic codes to the means of the semantic vectors whose indices are given (paper 3.1).
+    """Fits semantic codes to the semantic features whose indices are given (paper 3.1).
 
-    The indices are those that the pixel branch alone chose. What a scale leaves for the next depends on the
-    codes, so a few rounds are made; codes that no index names start on vectors drawn from the data.
+    The indices are those that the pixel branch alone chose. A place is explained by the codes of all K scales
+    together, so codes start at zero and each round adds to them 1/K of the mean of what is left unexplained
+    where they stand: gradient descent on the squared error, which cannot overshoot. Codes that no index names
+    become copies of others.
     """
-    rows_M = torch.cat([scale.flatten() for scale in torch.split(indices_BN, list(schedule.lengths), dim=1)])
-    named_V = torch.bincount(rows_M, minlength=len(quantizer.pixel_VP)) > 0
     assert quantizer.semantic_VS is not None
-    for _ in range(LLOYD_ROUNDS):
-        vectors_MC = _vectors(quantizer.follow(features_BChw, schedule.grids, indices_BN))
-        means_VC = _means(vectors_MC, rows_M, len(named_V))
-        drawn_VC = sample(vectors_MC, len(named_V), generator)
-        codes_VC = torch.where(named_V[:, None], means_VC, drawn_VC)
-        semantic_VS, _ = torch.split(quantizer.prepare(codes_VC), quantizer.widths, dim=1)
-        quantizer.semantic_VS.copy_(semantic_VS)
+    quantizer.semantic_VS.zero_()
+    grids, codes = schedule.grids, len(quantizer.semantic_VS)
+    scales = torch.split(indices_BN, list(schedule.lengths), dim=1)
+    rows_M = torch.cat([scale.flatten() for scale in scales])
+    width = quantizer.widths[0]
+    for _ in range(SEMANTIC_ROUNDS):
+        left_BShw = (features_BChw - quantizer.features(indices_BN, grids))[:, :width]
+        vectors_MS = torch.cat([shrink(left_BShw, grid).flatten(0, 1) for grid in grids])
+        quantizer.semantic_VS.add_(_means(vectors_MS, rows_M, codes) / len(grids))
+    named_V = torch.bincount(rows_M, minlength=codes) > 0
+    copies_MS = sample(quantizer.semantic_VS[named_V], int((~named_V).sum()), generator)
+    quantizer.semantic_VS[~named_V] = copies_MS
+    if quantizer.unit_codes:
+        quantizer.semantic_VS.copy_(unit(quantizer.semantic_VS))
 
 
 def sample(vectors_MC: Tensor, count: int, generator: torch.Generator) -> Tensor:

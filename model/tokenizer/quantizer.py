@@ -12,7 +12,7 @@ N cells of all grids together, V codebook rows, S semantic width, P pixel width,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,9 +23,6 @@ from torch.nn import functional
 from model.scales import Grid
 from model.tokenizer.config import TokenizerConfig
 from model.tokenizer.search import nearest_codes, ranking_rows
-
-_Pick = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
-"""(vectors [B, n, C] of a grid, its place among the N cells) -> nearest and subtracted indices [B, n]."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +84,7 @@ class SharedQuantizer(nn.Module):
                 nearest, and so on.
         """
         with full_float32(features_BChw.device):
-            rows_VK = self._ranking_rows()
-
-            def pick(vectors_BnC: Tensor, place: slice) -> tuple[Tensor, Tensor]:
-                ranks_M = None if ranks_BN is None else ranks_BN[:, place].flatten()
-                nearest_M, chosen_M = nearest_codes(vectors_BnC.detach().flatten(0, 1), rows_VK, ranks_M)
-                shape = vectors_BnC.shape[:2]
-                return nearest_M.reshape(shape), chosen_M.reshape(shape)
-
-            return self._quantise(features_BChw.float(), grids, pick)
-
-    def follow(self, features_BChw: Tensor, grids: Sequence[Grid], indices_BN: Tensor) -> Quantized:
-        """Quantises a feature map with indices that are given, such as another tokenizer's."""
-        with full_float32(features_BChw.device):
-            return self._quantise(
-                features_BChw.float(), grids, lambda _, place: (indices_BN[:, place], indices_BN[:, place])
-            )
+            return self._quantise(features_BChw.float(), grids, ranks_BN)
 
     def features(self, indices_BN: Tensor, grids: Sequence[Grid]) -> Tensor:
         """The feature map [B, C, h, w] that indices on these grids stand for."""
@@ -115,14 +97,16 @@ class SharedQuantizer(nn.Module):
             ]
             return torch.stack(enlarged).sum(dim=0)
 
-    def _quantise(self, residual_BChw: Tensor, grids: Sequence[Grid], pick: _Pick) -> Quantized:
-        codebook_VC = self.codebook()
+    def _quantise(self, residual_BChw: Tensor, grids: Sequence[Grid], ranks_BN: Tensor | None) -> Quantized:
+        codebook_VC, rows_VK = self.codebook(), self._ranking_rows()
         result = Quantized(torch.zeros_like(residual_BChw), [], [], [], [])
         start = 0
         for grid in grids:
             vectors_BnC = self.prepare(shrink(residual_BChw, grid))
             place = slice(start, start := start + vectors_BnC.shape[1])
-            nearest_Bn, chosen_Bn = pick(vectors_BnC, place)
+            ranks_M = None if ranks_BN is None else ranks_BN[:, place].flatten()
+            found = nearest_codes(vectors_BnC.detach().flatten(0, 1), rows_VK, ranks_M)
+            nearest_Bn, chosen_Bn = (indices_M.reshape(vectors_BnC.shape[:2]) for indices_M in found)
             codes_BnC = functional.embedding(chosen_Bn, codebook_VC)
             straight_BnC = vectors_BnC + (codes_BnC - vectors_BnC).detach()
             explained_BChw = enlarge(straight_BnC, grid, grids[-1])

@@ -108,11 +108,3 @@ def test_without_semantic_codes_the_pixel_half_decides_alone() -> None:
     features = torch.randn(1, 8, 3, 5)
     indices = torch.cat(quantizer(features, GRIDS).nearest, dim=1)[0].tolist()
     assert indices == reference.quantise(features[0], GRIDS, quantizer.codebook().detach(), 0, 1.0)
-
-
-def test_following_given_indices_explains_what_they_stand_for() -> None:
-    quantizer, features = make_quantizer(0), torch.randn(2, 40, 3, 5)
-    indices = torch.randint(64, (2, 22))
-    quantized = quantizer.follow(features, GRIDS, indices)
-    assert torch.equal(torch.cat(quantized.chosen, dim=1), indices)
-    assert torch.allclose(quantized.features, quantizer.features(indices, GRIDS), atol=1e-5)
