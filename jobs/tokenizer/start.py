@@ -12,12 +12,11 @@ from infra import storage
 from infra.errors import UserError
 from infra.manifest import find_manifest
 from jobs.models import load_tokenizer, model_folder
-from jobs.tokenizer.perceptual import Lpips
 from jobs.tokenizer.task import JOINT, PIXEL, TokenizerTask
 from model.scales import ScaleSchedule
 from model.tokenizer import ImageTokenizer
 from model.tokenizer.codebook import initialize_codebook
-from model.tokenizer.losses import LossWeights, TokenizerLoss
+from model.tokenizer.losses import LossWeights, Perceptual, TokenizerLoss
 from model.tokenizer.vision import VisionTower, frozen_teacher, load_vision_tower
 from model.tokenizer.warm_start import enhanced_tokenizer, start_joint
 
@@ -30,7 +29,7 @@ def build(task: TokenizerTask, device: torch.device) -> TokenizerLoss:
     """
     settings = task.settings
     weights = LossWeights(**settings.tokenizer.losses.model_dump())
-    perceptual = Lpips.load(settings.tokenizer.vgg16).to(device) if weights.perceptual else None
+    perceptual = _perceptual(settings.tokenizer.vgg16, device) if weights.perceptual else None
     if settings.stage_name == "decoder":
         tokenizer = enhanced_tokenizer(load_tokenizer(task.inputs[JOINT][0]))
     else:
@@ -71,6 +70,13 @@ def load_semantics(encoder: VisionTower, name: str | None) -> nn.Module:
     except ValueError as error:
         mend = "Name a model of the preset's size, or leave it out and one is trained"
         raise UserError(str(error), "tokenizer.semantic.pretrained", mend) from error
+
+
+def _perceptual(vgg16: str | None, device: torch.device) -> Perceptual:
+    # Imported where it is wanted: it takes seconds.
+    from jobs.tokenizer.perceptual import Lpips
+
+    return Lpips.load(vgg16).to(device)
 
 
 def _folder(name: str | None) -> AbstractContextManager[str | Path | None]:

@@ -22,7 +22,6 @@ from infra.catalogue import Counts
 from infra.errors import UserError
 from infra.manifest import Output, Receipt
 from jobs.tokenizer.batches import BatchOrder, hold_out
-from jobs.tokenizer.evaluate import evaluate
 from jobs.tokenizer.faces import faces_by_member
 from jobs.tokenizer.pictures import Pictures, find_pictures
 from jobs.tokenizer.start import build, start
@@ -179,6 +178,9 @@ class _Trainer:
     def publish(self, rows: list[Row]) -> None:
         """Rank 0 measures and publishes, the receipt last."""
         if self._world.rank == 0:
+            # Measuring takes libraries that take seconds to import, which the other workers do without.
+            from jobs.tokenizer.evaluate import evaluate
+
             output = Output(self._task.output)
             tokenizer = self._published()
             tokenizer.code_use.zero_()

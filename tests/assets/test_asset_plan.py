@@ -158,13 +158,13 @@ def test_places_are_known_once_their_inputs_are(curated: Curated, tmp_path: Path
     drops = current_drops(instance)
     folders = {place.folder for place in all_places(project, drops) if place.manifest}
     assert folders == {result.folder for result in results}
-    assert locate(project, drops, "tokenizer/joint").manifest is None
-    with pytest.raises(NotReadyError, match="tokenizer/joint"):
+    assert locate(project, drops, "tokenizer/pixel").manifest is None
+    with pytest.raises(NotReadyError, match="tokenizer/pixel"):
         locate(project, drops, "tokens/t2i", "t2i-0000|demo")
     with pytest.raises(UserError, match="Did you mean 't2i/captioned'"):
         locate(project, drops, "t2i/captiond", "t2i-0000")
     with pytest.raises(NotReadyError, match="no data is discovered"):
-        locate(project, [], "tokenizer/joint")
+        locate(project, [], "tokenizer/pixel")
 
 
 def test_progress_reaches_who_watches(curated: Curated, instance: dg.DagsterInstance) -> None:
