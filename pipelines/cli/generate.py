@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from pipelines.cli.workspace import Workspace
 
 TRAINING = "training/"
-TOKENIZER = "tokenizer/decoder"
+INDICES = "tokenizer/joint"
+"""What the transformer was trained on."""
+PICTURES = "tokenizer/decoder"
+"""The same indices, drawn better."""
 
 
 RECIPES = "Default: the recipe's."
@@ -118,6 +121,18 @@ def _trained(workspace: Workspace, stage: str | None) -> Place:
     return finished[-1]
 
 
+def _tokenizer(workspace: Workspace, training: Place) -> str:
+    """The folder of the tokenizer that draws: the one with the larger decoder, where that is finished."""
+    from assets.locate import all_places, current_drops
+
+    with workspace.open_instance() as instance:
+        places = all_places(workspace.project(), current_drops(instance))
+    (joint,) = training.inputs[INDICES]
+    finished = [place for place in places if place.asset.key == PICTURES and place.manifest]
+    drawing = [place.folder for place in finished if place.inputs[INDICES] == [joint]]
+    return drawing[0] if drawing else joint
+
+
 def _sampling(recipe: Sampling, changes: dict[str, float | None]) -> Sampling:
     return recipe.model_copy(update={name: value for name, value in changes.items() if value is not None})
 
@@ -137,7 +152,7 @@ def _write(
 
     stage = place.asset.key.removeprefix(TRAINING)
     level = workspace.recipe.levels[workspace.recipe.stages[stage].level]
-    (tokenizer,) = place.inputs[TOKENIZER]
+    tokenizer = _tokenizer(workspace, place)
     with make_view() as view:
         report = view.watch(f"generate {stage}", None)
         png = sample(
