@@ -4,7 +4,7 @@ The baseline does what TokenFlow's quantiser does at each scale: two tables of s
 each half of the codes, their sum, its argmin; written anew. Both work on the same features and codebook, in
 turn, and must find the same indices. Needs torch, transformers and safetensors alone:
 
-    python bench/tokenizer.py [--device cuda] [--preset nextflow] [--batch 4] [--sizes 256 512]
+    PYTHONPATH=. python bench/tokenizer.py [--device cuda] [--preset nextflow] [--batch 4] [--sizes 256 512]
 """
 
 from __future__ import annotations

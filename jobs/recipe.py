@@ -115,6 +115,12 @@ class Topics(Section):
     min_probability: float = Field(default=0.0, ge=0, le=1)
     """Of `picture`: below this probability of the best topic, softmax over topics, the topic is `other`."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if "{}" not in self.prompt:
+            raise ValueError(f"prompt {self.prompt!r} has no {{}} for the word")
+        return self
+
 
 class Balance(Section):
     """Resampling to a flatter topic distribution."""

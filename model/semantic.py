@@ -11,17 +11,15 @@ D width of an embedding.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Siglip2Config, Siglip2Model
-from transformers.utils import logging
 
+from model.pretrained import load_published, quiet
 from model.text import TextTokenizer
 from model.tokenizer.config import TokenizerConfig
 from model.tokenizer.vision import patches
@@ -74,22 +72,19 @@ def load_semantic_encoder(name: str | Path) -> Siglip2Model:
     """
     try:
         found = Siglip2Config.get_config_dict(name)[0].get("model_type")
-        if found != "siglip2":
-            raise ValueError(f"its config.json is of a {found!r}")
-        with _quiet():
-            model, loading = Siglip2Model.from_pretrained(
-                name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"no SigLIP2 at {str(name)!r}: {error}") from error
-    if loading["missing_keys"] or not model.config.vision_config.vision_use_head:
-        raise ValueError(f"the SigLIP2 at {str(name)!r} is not whole: it lacks weights or its pooling head")
+    except OSError as error:
+        raise ValueError(f"no Siglip2Model at {str(name)!r}: {error}") from error
+    if found != "siglip2":
+        raise ValueError(f"no Siglip2Model at {str(name)!r}: its config.json is of a {found!r}")
+    model: Siglip2Model = load_published(Siglip2Model, name)
+    if not model.config.vision_config.vision_use_head:
+        raise ValueError(f"the Siglip2Model at {str(name)!r} has no pooling head")
     return model.eval()
 
 
 def save_semantic_encoder(encoder: Siglip2Model, folder: str | Path) -> None:
     """Writes `config.json` and `model.safetensors` into a folder, which it makes."""
-    with _quiet():
+    with quiet():
         encoder.save_pretrained(folder)
 
 
@@ -146,20 +141,6 @@ def _whiten(embedding: nn.Linear, values_BNK: Tensor) -> None:
     weight_DK = embedding.weight.double() @ (directions_KK * shrink_K) @ directions_KK.T
     embedding.weight.copy_(weight_DK)
     embedding.bias.copy_(-weight_DK @ mean_K)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' own bars and notices, which would mix with the caller's."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _patch_of(encoder: Siglip2Model) -> int:

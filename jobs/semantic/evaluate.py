@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from open_clip.loss import SigLipLoss  # type: ignore[import-untyped]
+from open_clip.loss import SigLipLoss
 from torch import Tensor
 from transformers import Siglip2Model
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from infra import storage
 from infra.errors import UserError
 from infra.job import JobSpec
-from infra.manifest import Manifest, Output, read_table
+from infra.manifest import Manifest, Output
 from infra.reporter import Reporter
-from jobs.pictures.charts import loss_curves
 from jobs.semantic.pictures import find_captioned
-from jobs.semantic.worker import UNIT, SemanticTask, split, train
+from jobs.semantic.worker import SemanticTask, split, train
 from jobs.specs import SemanticSettings
 from jobs.train.harness import run_loop
-from jobs.train.metrics import Row, curves, first_and_last, loss_names, to_rows
+from jobs.train.publish import UNIT, chart_losses, commit_training, read_rows
 from model.tokenizer import TokenizerConfig
 
 _LEAST_CAPTIONS = 2
@@ -28,21 +26,9 @@ def run(spec: JobSpec[SemanticSettings], report: Reporter) -> Manifest:
     output = Output(spec.output)
     if UNIT not in output.receipts():
         run_loop(train, _task(spec), 1, spec.resources, spec.output, report)
-    receipt = output.receipts()[UNIT]
-    rows = to_rows(read_table(storage.join(spec.output, "data/metrics.parquet")))
-    output.picture("loss", _chart(rows))
-    for name, uri in output.pictures().items():
-        report.picture(name, uri)
-    return output.commit(
-        Manifest(
-            asset=spec.asset,
-            partition=spec.partition,
-            fingerprint=spec.fingerprint,
-            files=receipt.files,
-            counts=receipt.counts,
-            metadata={"steps": len(rows)} | first_and_last(rows, loss_names(rows)) | receipt.metadata,
-        )
-    )
+    rows = read_rows(spec.output)
+    chart = chart_losses(rows, "Sigmoid loss of the semantic encoder", "loss")
+    return commit_training(spec, report, rows, chart)
 
 
 def _task(spec: JobSpec[SemanticSettings]) -> SemanticTask:
@@ -76,9 +62,3 @@ def _config(settings: SemanticSettings) -> TokenizerConfig:
         what = f"pictures of {side} pixels a side are no multiple of the preset's patch, {config.stride}"
         raise UserError(what, "recipe, tokenizer.semantic.side", "Change it to a multiple")
     return config
-
-
-def _chart(rows: list[Row]) -> bytes:
-    steps = [int(row["step"]) for row in rows]
-    title = "Sigmoid loss of the semantic encoder"
-    return loss_curves(steps, curves(rows, loss_names(rows)), title=title, unit="loss")

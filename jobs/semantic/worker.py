@@ -30,7 +30,7 @@ from jobs.specs import SemanticSettings
 from jobs.tokenizer.batches import hold_out
 from jobs.train.checkpoints import Checkpoints
 from jobs.train.metrics import Row, live_figures, to_rows, to_table
-from jobs.train.publish import publish_folder
+from jobs.train.publish import METRICS, UNIT, publish_folder
 from jobs.train.schedule import learning_rate
 from jobs.train.world import World
 from model.semantic import (
@@ -42,9 +42,6 @@ from model.semantic import (
     start_from_data,
 )
 from model.tokenizer import TokenizerConfig
-
-UNIT = "training"
-"""Name of the one receipt of the job."""
 
 MOMENTUM = 0.95
 BETAS = (0.9, 0.95)
@@ -140,7 +137,7 @@ class _Trainer:
         texts_BD = embed_texts(self._encoder, self._trained.ids_NT[numbers].to(self._world.device))
         loss = sigmoid_loss(self._encoder, images_BD, texts_BD)
         self._encoder.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self._encoder.parameters(), GRADIENT_CLIP)
         for optimizer in self._optimizers:
             optimizer.step()
@@ -160,7 +157,7 @@ class _Trainer:
             save_semantic_encoder(self._encoder, folder)
             self._trained_on().save(Path(folder))
             files = publish_folder(output, folder, "model")
-        metrics = output.publish_table("data/metrics.parquet", to_table(rows))
+        metrics = output.publish_table(METRICS, to_table(rows))
         first = {caption: n for n, caption in reversed(list(enumerate(self._held_out.captions)))}
         figures = evaluate(self._encoder, self._held_out.select(sorted(first.values())), output)
         figures["parameters"] = sum(p.numel() for p in self._encoder.parameters())

@@ -91,11 +91,9 @@ def classify_drop(
         The verdict on each source, and the files that hold them.
 
     Raises:
-        UserError: there is no encoder, or the prompt has no place for a word.
+        UserError: there is no encoder.
     """
     output, topics = Output(spec.output), spec.settings.topics
-    if "{}" not in topics.prompt:
-        raise UserError(f"{topics.prompt!r} has no {{}} for the word", "topics.prompt", "Add it")
     folder = only_input(spec, "t2i/filtered")
     arguments = (output, folder, _encoder_of(spec), topics)
     receipts = run_units(

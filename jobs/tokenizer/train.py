@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from infra import storage
 from infra.errors import UserError
 from infra.job import JobSpec
-from infra.manifest import Manifest, Output, read_table
+from infra.manifest import Manifest, Output
 from infra.reporter import Reporter
-from jobs.pictures.charts import loss_curves
 from jobs.specs import TokenizerSettings
 from jobs.tokenizer.pictures import find_pictures
 from jobs.tokenizer.task import CAPTIONED, TokenizerTask
-from jobs.tokenizer.worker import UNIT, train
+from jobs.tokenizer.worker import train
 from jobs.train.harness import run_loop
-from jobs.train.metrics import Row, curves, first_and_last, loss_names, to_rows
+from jobs.train.publish import UNIT, chart_losses, commit_training, read_rows
 
 _LEAST_PICTURES = 2
 
@@ -29,21 +27,9 @@ def run(spec: JobSpec[TokenizerSettings], report: Reporter) -> Manifest:
     if UNIT not in output.receipts():
         task = _task(spec)
         run_loop(train, task, spec.settings.tokenizer.workers, spec.resources, spec.output, report)
-    receipt = output.receipts()[UNIT]
-    rows = to_rows(read_table(storage.join(spec.output, "data/metrics.parquet")))
-    output.picture("loss", _chart(rows))
-    for name, uri in output.pictures().items():
-        report.picture(name, uri)
-    return output.commit(
-        Manifest(
-            asset=spec.asset,
-            partition=spec.partition,
-            fingerprint=spec.fingerprint,
-            files=receipt.files,
-            counts=receipt.counts,
-            metadata={"steps": len(rows)} | first_and_last(rows, loss_names(rows)) | receipt.metadata,
-        )
-    )
+    rows = read_rows(spec.output)
+    chart = chart_losses(rows, "Loss of the tokenizer", "loss")
+    return commit_training(spec, report, rows, chart)
 
 
 def _task(spec: JobSpec[TokenizerSettings]) -> TokenizerTask:
@@ -58,8 +44,3 @@ def _task(spec: JobSpec[TokenizerSettings]) -> TokenizerTask:
             "Add pictures, or see in the catalogues why curation rejected them",
         )
     return task
-
-
-def _chart(rows: list[Row]) -> bytes:
-    steps = [int(row["step"]) for row in rows]
-    return loss_curves(steps, curves(rows, loss_names(rows)), title="Loss of the tokenizer", unit="loss")

@@ -28,16 +28,13 @@ from jobs.tokenizer.start import build, start
 from jobs.tokenizer.task import CAPTIONED, FACES, TokenizerTask
 from jobs.train.checkpoints import Checkpoints, State
 from jobs.train.metrics import Row, live_figures, to_rows, to_table
-from jobs.train.publish import publish_folder
+from jobs.train.publish import METRICS, UNIT, publish_folder
 from jobs.train.schedule import learning_rate
 from jobs.train.world import World
 from model.scales import ScaleSchedule
 from model.tokenizer import ImageTokenizer
 from model.tokenizer.codebook import revive_dead_codes
 from model.tokenizer.discriminator import DiscriminatorLoss, PatchDiscriminator
-
-UNIT = "training"
-"""Name of the one receipt of the job."""
 
 BETAS = (0.9, 0.95)
 GRADIENT_CLIP = 1.0
@@ -188,7 +185,7 @@ class _Trainer:
             with TemporaryDirectory() as folder:
                 tokenizer.save_pretrained(folder)
                 files = publish_folder(output, folder, "model")
-            metrics = output.publish_table("data/metrics.parquet", to_table(rows))
+            metrics = output.publish_table(METRICS, to_table(rows))
             figures: dict[str, Any] = evaluate(tokenizer, self._pictures, self._held_out, output)
             figures["parameters"] = sum(p.numel() for p in self._parameters)
             output.finish_unit(
@@ -260,7 +257,7 @@ def _update(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> floa
     (group,) = optimizer.param_groups
     group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     norm = float(nn.utils.clip_grad_norm_(group["params"], GRADIENT_CLIP))
     optimizer.step()
     return norm

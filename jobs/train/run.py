@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from infra import storage
 from infra.errors import UserError
 from infra.job import JobSpec
-from infra.manifest import Manifest, Output, Receipt, read_table
+from infra.manifest import Manifest, Output
 from infra.reporter import Reporter
-from jobs.pictures.charts import loss_curves
 from jobs.specs import TrainSettings
 from jobs.train.harness import run_loop
-from jobs.train.metrics import Row, curves, first_and_last, loss_names, to_rows
 from jobs.train.packs import PackReader
+from jobs.train.publish import UNIT, chart_losses, commit_training, read_rows
 from jobs.train.task import TrainTask, task_of
-from jobs.train.worker import UNIT, train
+from jobs.train.worker import train
 
 
 def run(spec: JobSpec[TrainSettings], report: Reporter) -> Manifest:
@@ -30,10 +26,16 @@ def run(spec: JobSpec[TrainSettings], report: Reporter) -> Manifest:
         task = task_of(spec)
         _check_packs(task)
         run_loop(train, task, spec.settings.stage.workers, spec.resources, spec.output, report)
-    receipt = output.receipts()[UNIT]
-    rows = to_rows(read_table(storage.join(spec.output, "data/metrics.parquet")))
-    report.picture("loss", output.picture("loss", _chart(rows, spec.settings.stage_name)))
-    return output.commit(_manifest(spec, receipt, rows))
+    rows = read_rows(spec.output)
+    return commit_training(
+        spec,
+        report,
+        rows,
+        chart_losses(rows, f"Loss of stage {spec.settings.stage_name}", "nats per token"),
+        tokens_seen=int(sum(row["tokens"] for row in rows)),
+        text_tokenizer=spec.settings.model.text_tokenizer,
+        preset=spec.settings.model.preset,
+    )
 
 
 def _check_packs(task: TrainTask) -> None:
@@ -44,25 +46,3 @@ def _check_packs(task: TrainTask) -> None:
             f"training of {task.settings.stage_name!r}",
             "Add data, lower packing.max_tokens or lower workers",
         )
-
-
-def _chart(rows: list[Row], stage: str) -> bytes:
-    steps = [int(row["step"]) for row in rows]
-    return loss_curves(steps, curves(rows, loss_names(rows)), title=f"Loss of stage {stage}")
-
-
-def _manifest(spec: JobSpec[TrainSettings], receipt: Receipt, rows: list[Row]) -> Manifest:
-    return Manifest(
-        asset=spec.asset,
-        partition=spec.partition,
-        fingerprint=spec.fingerprint,
-        files=receipt.files,
-        counts=receipt.counts,
-        metadata=_figures(spec, rows) | receipt.metadata,
-    )
-
-
-def _figures(spec: JobSpec[TrainSettings], rows: list[Row]) -> dict[str, Any]:
-    figures = {"steps": len(rows), "tokens_seen": int(sum(row["tokens"] for row in rows))}
-    names = {"text_tokenizer": spec.settings.model.text_tokenizer, "preset": spec.settings.model.preset}
-    return figures | names | first_and_last(rows, loss_names(rows))

@@ -20,13 +20,10 @@ from jobs.train.loader import Batching, PackLoader
 from jobs.train.metrics import Row, live_figures, to_rows, to_table
 from jobs.train.order import PackOrder
 from jobs.train.packs import PackReader
-from jobs.train.publish import publish_folder
+from jobs.train.publish import METRICS, UNIT, publish_folder
 from jobs.train.schedule import learning_rate
 from jobs.train.task import TrainTask, start_model
 from jobs.train.world import World
-
-UNIT = "training"
-"""Name of the one receipt of a stage."""
 
 
 def train(world: World, task: TrainTask) -> UserError | None:
@@ -118,7 +115,7 @@ class _Trainer:
             if self._world.rank == 0:
                 output = Output(self._task.output)
                 files = publish_folder(output, folder, "model")
-                metrics = output.publish_table("data/metrics.parquet", to_table(rows))
+                metrics = output.publish_table(METRICS, to_table(rows))
                 output.finish_unit(
                     Receipt(unit=UNIT, files=(*files, metrics), counts=self._counts(), metadata=self._sizes)
                 )

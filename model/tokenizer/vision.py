@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,8 +22,8 @@ from transformers import (
     SiglipVisionModel,
 )
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
-from transformers.utils import logging
 
+from model.pretrained import load_published
 from model.tokenizer.config import TokenizerConfig
 from model.tokenizer.positions import learned_positions
 
@@ -125,7 +123,7 @@ def load_vision_tower(tower: VisionTower, name: str) -> None:
     Raises:
         ValueError: there is no such model, or its sizes are others; names the first that differs.
     """
-    _fill(tower.core, _published(_MODELS[type(tower)], name), name)
+    _fill(tower.core, load_published(_MODELS[type(tower)], name, optional=_HEAD), name)
 
 
 def frozen_teacher(tower: VisionTower, name: str | None) -> nn.Module:
@@ -150,7 +148,7 @@ class ClipTeacher(nn.Module):
     def __init__(self, tower: ClipTower, name: str) -> None:
         super().__init__()
         self.tower = copy.deepcopy(tower)
-        model = _published(CLIPVisionModelWithProjection, name)
+        model = load_published(CLIPVisionModelWithProjection, name)
         self.projection = model.visual_projection
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -161,40 +159,14 @@ class ClipTeacher(nn.Module):
         return states_BND
 
 
+_HEAD = ".head."
+"""Of the pooling head, which no tower has."""
+
 _MODELS: dict[type[VisionTower], Any] = {
     Siglip2Tower: Siglip2VisionModel,
     SiglipTower: SiglipVisionModel,
     ClipTower: CLIPVisionModel,
 }
-
-
-def _published(kind: Any, name: str) -> Any:
-    """A published model, whole: transformers would draw weights that a file lacks at random."""
-    try:
-        with _quiet():
-            model, info = kind.from_pretrained(name, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"no {kind.__name__} at {name!r}: {error}") from error
-    missing = sorted(key for key in info["missing_keys"] if ".head." not in f".{key}")
-    if missing:
-        raise ValueError(
-            f"no {kind.__name__} at {name!r}: {len(missing)} weights are missing, {missing[0]} first"
-        )
-    return model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers' own report of what a model's text half is not used for would drown everything else."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _fill(core: nn.Module, model: nn.Module, name: str) -> None:

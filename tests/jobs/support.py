@@ -9,12 +9,29 @@ from typing import Any
 from infra.catalogue import Counts
 from infra.document import Document, ImageSegment, TextSegment, format_id, sample_id
 from infra.manifest import FileEntry, Manifest, Output
+from infra.reporter import SilentReporter
 from jobs.curated import Media, tar_bytes
 from jobs.models import load_text, transformer_config
 from jobs.recipe import Level, Model
 from jobs.scenes.sample import make_sample
 from model.tokenizer import ImageTokenizer, TokenizerConfig
 from model.transformer.model import NextScaleTransformer
+
+
+class KilledError(Exception):
+    """Stands for the end of the process: nothing after it runs."""
+
+
+class KillAt(SilentReporter):
+    """Ends a training when a step's figures are told."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def figures(self, step: int, values: dict[str, float]) -> None:
+        if step == self.step:
+            raise KilledError
+
 
 LEVEL = Level(schedule=[1, 2, 3, 4], cell=16)
 """Pictures of 64x64 in the cells of the `tiny` tokenizer."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support import KillAt, KilledError
 from transformers import Siglip2Model
 
 from infra.errors import UserError
@@ -30,19 +31,6 @@ from model.tokenizer import TokenizerConfig
 
 Spec = JobSpec[SemanticSettings]
 FilterSource = Callable[[Source], str]
-
-
-class KilledError(Exception):
-    """Stands for the end of the process: nothing after it runs."""
-
-
-class KillAt(SilentReporter):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def figures(self, step: int, values: dict[str, float]) -> None:
-        if step == self.step:
-            raise KilledError
 
 
 def contents(spec: Spec, manifest: Manifest) -> dict[str, bytes]:

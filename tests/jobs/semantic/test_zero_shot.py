@@ -135,9 +135,9 @@ def test_topics_by_picture_without_an_encoder_is_one_line(classify: Classify) ->
         classify(None)
 
 
-def test_a_prompt_without_a_place_is_one_line(classify: Classify, trained: Spec) -> None:
-    with pytest.raises(UserError, match=r"'a photo' has no \{\} for the word"):
-        classify(trained.output, COLOURS.model_copy(update={"prompt": "a photo"}))
+def test_a_prompt_without_a_place_is_refused_with_the_recipe() -> None:
+    with pytest.raises(ValueError, match=r"'a photo' has no \{\} for the word"):
+        Topics(by="picture", prompt="a photo")
 
 
 def test_a_published_siglip2_serves_with_its_own_tokenizer(trained: Spec, tmp_path: Path) -> None:
@@ -156,5 +156,5 @@ def test_a_published_siglip2_serves_with_its_own_tokenizer(trained: Spec, tmp_pa
 
 
 def test_no_encoder_at_a_place_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no SigLIP2 at"):
+    with pytest.raises(UserError, match="no Siglip2Model at"):
         load_encoder(str(tmp_path))

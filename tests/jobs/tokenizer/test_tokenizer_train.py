@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from support import KillAt, KilledError
 
 from infra.errors import UserError
 from infra.job import JobSpec
@@ -19,22 +20,9 @@ from jobs.specs import FaceSettings, TokenizerSettings
 from jobs.tokenizer import faces
 from jobs.tokenizer.evaluate import code_uses
 from jobs.tokenizer.train import run
-from jobs.tokenizer.worker import UNIT
+from jobs.train.publish import UNIT
 
 Spec = JobSpec[TokenizerSettings]
-
-
-class KilledError(Exception):
-    """Stands for the end of the process: nothing after it runs."""
-
-
-class KillAt(SilentReporter):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def figures(self, step: int, values: dict[str, float]) -> None:
-        if step == self.step:
-            raise KilledError
 
 
 def contents(spec: Spec, manifest: Manifest) -> dict[str, bytes]:

@@ -14,8 +14,9 @@ from infra.job import JobSpec
 from infra.manifest import Output, read_table
 from jobs.specs import TrainSettings
 from jobs.train.checkpoints import Checkpoints
+from jobs.train.publish import UNIT
 from jobs.train.task import start_model, task_of
-from jobs.train.worker import UNIT, train
+from jobs.train.worker import train
 from jobs.train.world import alone
 
 Spec = JobSpec[TrainSettings]
