@@ -29,7 +29,6 @@ MAX_BYTES = 150_000
 
 _DPI = 100
 _FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-_COLORS_TRIED = (256, 64)
 
 
 @functools.cache
@@ -39,12 +38,8 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def image_png(image: Image.Image) -> bytes:
-    """Encode a picture within MAX_BYTES: with fewer colours where needed, then smaller."""
+    """Encode a picture within MAX_BYTES: smaller where needed. Its colours stay, for people judge by them."""
     data = _encode(image)
-    for colors in _COLORS_TRIED:
-        if len(data) <= MAX_BYTES:
-            return data
-        data = _encode(image.quantize(colors, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
     if len(data) <= MAX_BYTES:
         return data
     scale = 0.95 * math.sqrt(MAX_BYTES / len(data))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from jobs.pictures.charts import FunnelStage, bar_chart, funnel, loss_curves, pack_fill
 from jobs.pictures.sheets import SampleRow, contact_sheet, reconstruction_grid, sample_grid, sample_sheet
-from jobs.pictures.style import GREEN, MAX_BYTES, RED
+from jobs.pictures.style import GREEN, MAX_BYTES, RED, image_png
 from jobs.scenes.draw import draw
 from jobs.scenes.world import sample_scene
 
@@ -125,3 +125,17 @@ def test_lengths_that_differ_are_refused() -> None:
         sample_grid([SampleRow("a star", _images(2), [True])])
     with pytest.raises(ValueError, match="'text'"):
         loss_curves([1, 2], {"text": [1.0]})
+
+
+def test_a_sheet_too_large_keeps_the_colours_of_small_things() -> None:
+    """A palette would spend itself on the noise and paint the red patch like its neighbours."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    pixels[..., 0] = 0
+    pixels[100:160, 100:160] = (220, 30, 40)
+    png = image_png(Image.fromarray(pixels))
+    decoded = Image.open(io.BytesIO(png)).convert("RGB")
+    assert len(png) <= MAX_BYTES
+    assert decoded.width < 600
+    middle = np.asarray(decoded.resize((600, 600)))[115:145, 115:145].mean(axis=(0, 1))
+    assert np.abs(middle - (220, 30, 40)).max() < 4
