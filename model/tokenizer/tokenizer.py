@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.nn import functional
@@ -151,16 +152,35 @@ class ImageTokenizer(nn.Module):
         """The tokenizer that `save_pretrained` wrote, ready to encode (in evaluation mode).
 
         Raises:
-            ValueError: the files are not a tokenizer's, or weights are missing, unknown or of another shape.
+            ValueError: the files are not a tokenizer's, or weights are missing, unknown, of another shape or
+                not finite; names the first.
         """
         path = Path(folder)
-        tokenizer = cls(TokenizerConfig.load(path))
-        try:
-            load_model(tokenizer, path / WEIGHTS_FILE)
-        except RuntimeError as error:
-            raise ValueError(f"{path / WEIGHTS_FILE} does not fit its {CONFIG_FILE}: {error}") from error
+        config = TokenizerConfig.load(path)
+        _check_shapes(path / WEIGHTS_FILE, config)
+        tokenizer = cls(config)
+        load_model(tokenizer, path / WEIGHTS_FILE)
+        broken = [name for name, value in tokenizer.state_dict().items() if not value.isfinite().all()]
+        if broken:
+            raise ValueError(f"{path / WEIGHTS_FILE}: {broken[0]} holds values that are not finite")
         tokenizer.eval()
         return tokenizer
+
+
+def _check_shapes(file: Path, config: TokenizerConfig) -> None:
+    """Compares a file's header with a config before any weight of either takes memory."""
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in ImageTokenizer(config).state_dict().items()}
+    with safe_open(file, "pt") as weights:
+        names = weights.keys()
+        found = {name: tuple(weights.get_slice(name).get_shape()) for name in names}
+    differ = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if differ:
+        first = differ[0]
+        raise ValueError(
+            f"{file} does not fit its {CONFIG_FILE}: {len(differ)} weights differ, first {first}, which is "
+            f"{found.get(first, 'missing')} and should be {wanted.get(first, 'absent')}"
+        )
 
 
 def resize(images_BCHW: Tensor, height: int, width: int) -> Tensor:

@@ -122,14 +122,23 @@ def test_indices_that_do_not_fit_are_refused(tokenizer: ImageTokenizer, schedule
 
 def test_weights_that_do_not_fit_their_config_are_named(tokenizer: ImageTokenizer, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
-    replace(tokenizer.config, codebook_size=32).save(tmp_path)
-    with pytest.raises(ValueError, match=r"quantizer\.pixel_VP.*64, 8.*32, 8"):
-        ImageTokenizer.from_pretrained(tmp_path)
+    for size in (32, 10**13):  # the second would not fit in any memory
+        replace(tokenizer.config, codebook_size=size).save(tmp_path)
+        with pytest.raises(ValueError, match=rf"code_use, which is \(64,\) and should be \({size},\)"):
+            ImageTokenizer.from_pretrained(tmp_path)
     replace(tokenizer.config, decoder_blocks=2).save(tmp_path)
-    with pytest.raises(ValueError, match=r"Missing key.*pixel_decoder\.levels"):
+    with pytest.raises(ValueError, match=r"pixel_decoder\.levels\S+ which is missing and should be \("):
         ImageTokenizer.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_text('{"hidden_size": 3}')
     with pytest.raises(ValueError, match="hidden_size"):
+        ImageTokenizer.from_pretrained(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(tokenizer: ImageTokenizer, tmp_path: Path) -> None:
+    with torch.no_grad():
+        tokenizer.quantizer.pixel_VP[3, 4] = float("nan")
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"quantizer\.pixel_VP holds values that are not finite"):
         ImageTokenizer.from_pretrained(tmp_path)
 
 
