@@ -21,6 +21,8 @@ def load_published(kind: Any, name: str | Path, optional: str = "\0") -> Any:
     Raises:
         ValueError: there is no such model, or it lacks weights; names the first.
     """
+    if str(name).startswith((".", "/")) and not Path(name).is_dir():
+        raise ValueError(f"no {kind.__name__} at {str(name)!r}: no such folder")
     try:
         with quiet():
             model, info = kind.from_pretrained(
