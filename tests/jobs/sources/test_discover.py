@@ -18,6 +18,7 @@ from jobs.recipe import (
     Source,
     Sources,
     Tokenizer,
+    TokenizerStage,
     WebDatasetSource,
 )
 from jobs.sources.discover import discover, raw_output
@@ -25,11 +26,12 @@ from jobs.sources.shards import read_shards
 
 
 def recipe(source: Source) -> Recipe:
+    stage = TokenizerStage(steps=1)
     return Recipe(
         name="test",
         sources=Sources(t2i=source),
         levels={"l": Level(schedule=[1])},
-        tokenizer=Tokenizer(preset="tiny", level="l", steps=1),
+        tokenizer=Tokenizer(preset="tiny", level="l", pixel=stage, joint=stage, decoder=stage),
         model=Model(preset="tiny"),
         stages={},
     )
