@@ -214,12 +214,8 @@ def test_inception_is_torch_fidelitys_from_a_local_file(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_without_file_cache_and_network_inception_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+@pytest.mark.usefixtures("no_network")
+def test_without_file_cache_and_network_inception_says_what_to_do() -> None:
     with pytest.raises(UserError) as caught:
         load_inception(None)
     assert caught.value.where == "tokenizer_evaluation.inception"

@@ -164,12 +164,8 @@ def test_files_that_are_no_weights_are_refused_unread(
     assert not Path("exploded").exists()
 
 
-def test_without_file_cache_and_network_it_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+@pytest.mark.usefixtures("no_network")
+def test_without_file_cache_and_network_it_says_what_to_do() -> None:
     with pytest.raises(UserError) as caught:
         Lpips.load(None)
     assert caught.value.where == "tokenizer.vgg16"

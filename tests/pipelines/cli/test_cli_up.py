@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -38,7 +39,11 @@ def test_up_serves_and_ends(tmp_path: Path, number: signal.Signals) -> None:
     command = [COMMAND, "up", "--home", str(home), "--port", str(port)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("NEXTSCALE_", "DAGSTER_"))}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes) as process:
+    with (
+        subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes) as process,
+        contextlib.ExitStack() as cleanup,
+    ):
+        cleanup.callback(process.terminate)  # a failed assertion must not leave it, and the test, waiting
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().startswith("starting (log: ")
