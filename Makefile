@@ -19,7 +19,7 @@ ui: setup  ## the asset graph in a browser, on localhost only
 	$(BIN)/nextscale up --home $(HOME_DIR)
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 chaos: setup  ## kills and faults: slower than `make test`
 	$(BIN)/python -m pytest -q -m chaos

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils._pytree import tree_map
 
 from jobs.train.checkpoints import State
@@ -93,6 +96,20 @@ class Engine:
         with deepspeed.zero.GatheredParameters(sharded, enabled=self._zero_stage == 3):
             if self._world.rank == 0:
                 self._model.save_pretrained(folder)
+
+
+@contextmanager
+def original_linear() -> Iterator[None]:
+    """Give torch its own linear layer back afterwards.
+
+    ZeRO 3 replaces it for the life of the process. The other one rounds differently, so whatever the process
+    computes next would depend on what it trained before.
+    """
+    linear = functional.linear
+    try:
+        yield
+    finally:
+        functional.linear = linear
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from infra.catalogue import Counts
 from infra.errors import UserError
 from infra.manifest import Output, Receipt
 from jobs.train.checkpoints import Checkpoints
-from jobs.train.engine import Engine
+from jobs.train.engine import Engine, original_linear
 from jobs.train.loader import Batching, PackLoader
 from jobs.train.metrics import Row, live_figures, to_rows, to_table
 from jobs.train.order import PackOrder
@@ -32,6 +32,11 @@ def train(world: World, task: TrainTask) -> UserError | None:
     Returns:
         An error on every rank if the loss is no longer finite.
     """
+    with original_linear():
+        return _train(world, task)
+
+
+def _train(world: World, task: TrainTask) -> UserError | None:
     trainer = _Trainer(world, task)
     rows = trainer.resume()
     stage = task.settings.stage

@@ -40,6 +40,13 @@ def published(spec: Spec) -> dict[str, bytes]:
     return {f.path: (Path(spec.output) / f.path).read_bytes() for f in files}
 
 
+def test_what_a_process_trained_before_changes_nothing(make_spec: Any) -> None:
+    before, after = make_spec("before", steps=2), make_spec("after", steps=2)
+    for spec in (before, make_spec("between", steps=1, zero_stage=3), after):
+        run_to(spec)
+    assert published(before) == published(after)
+
+
 @pytest.mark.parametrize("zero_stage", [1, 3])
 def test_a_killed_run_ends_at_the_same_bytes(make_spec: Any, zero_stage: int) -> None:
     whole, killed = make_spec("whole", zero_stage=zero_stage), make_spec("killed", zero_stage=zero_stage)
