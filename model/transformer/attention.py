@@ -1,8 +1,8 @@
-"""Who attends to whom, in training over packed documents and in generation over a cache.
+"""Who attends to whom in training, over packed documents.
 
-Both are called as `attend(layer, queries, keys, values)` by the decoder, which knows nothing of masks.
+Attention is called as `attend(layer, queries, keys, values)` by the decoder, which knows nothing of masks.
 
-Shapes: T positions of a pack, L positions of a document, B samples, Q new positions, S cached positions,
+Shapes: T positions of a pack, L positions of a document, B samples, Q queries, S keys,
 H heads, G key and value heads, D width of a head.
 """
 
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from model.transformer.config import TransformerConfig
 from model.transformer.layout import PackedBatch, allowed
 
 
@@ -41,50 +40,16 @@ class PackedAttention:
         pieces = (torch.split(x, self.lengths) for x in (queries, keys, values))
         *documents, padding = zip(*pieces, strict=True)
         mixed = [
-            _attend(q_LHD[None], k_LGD[None], v_LGD[None], mask_LL)[0]
+            dot_product_attention(q_LHD[None], k_LGD[None], v_LGD[None], mask_LL)[0]
             for (q_LHD, k_LGD, v_LGD), mask_LL in zip(documents, self.masks, strict=True)
         ]
         return torch.cat([*mixed, torch.zeros_like(padding[0])])
 
 
-class CachedAttention:
-    """Attention of new positions to all positions so far and to one another, keys and values kept.
-
-    Samples with shorter prompts are padded on the left; `mask` says what a prompt's positions may see.
-    """
-
-    def __init__(
-        self, config: TransformerConfig, samples: int, capacity: int, like: Tensor, padding_B: Tensor
-    ) -> None:
-        shape = (2, config.layers, samples, capacity, config.kv_heads, config.head_width)
-        self.cache = torch.empty(shape, dtype=like.dtype, device=like.device)
-        self.real_BS = torch.arange(capacity, device=like.device) >= padding_B[:, None]
-        self.padded = bool(padding_B.any())
-        self.length = 0
-        self.mask: Tensor | None = None
-
-    def expect(self, count: int, causal: bool) -> None:
-        """Prepare for `count` new positions: a prompt, which is causal, or a block, which is not."""
-        self.length += count
-        self.mask = None
-        if causal:
-            time = torch.arange(count, device=self.cache.device)
-            itself = time[:, None] == time
-            self.mask = ((time[:, None] >= time) & self.real_BS[:, None, :count]) | itself
-        elif self.padded:
-            self.mask = self.real_BS[:, None, : self.length]
-
-    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, /) -> Tensor:
-        """[B, Q, heads, D] -> [B, Q, H, D]."""
-        new = slice(self.length - queries.shape[1], self.length)
-        self.cache[0, layer, :, new] = keys
-        self.cache[1, layer, :, new] = values
-        keys_BSGD, values_BSGD = self.cache[:, layer, :, : self.length]
-        mask = None if self.mask is None else self.mask[:, None]
-        return _attend(queries, keys_BSGD, values_BSGD, mask)
-
-
-def _attend(queries_BQHD: Tensor, keys_BSGD: Tensor, values_BSGD: Tensor, mask: Tensor | None) -> Tensor:
+def dot_product_attention(
+    queries_BQHD: Tensor, keys_BSGD: Tensor, values_BSGD: Tensor, mask: Tensor | None
+) -> Tensor:
+    """Grouped-query attention: [B, Q, H, D]. The mask broadcasts to [B, H, Q, S]; None sees every key."""
     mixed_BHQD = scaled_dot_product_attention(
         queries_BQHD.transpose(1, 2),
         keys_BSGD.transpose(1, 2),

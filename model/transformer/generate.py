@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from model.scales import ScaleSchedule
-from model.transformer.attention import CachedAttention
+from model.transformer.cache import CachedAttention
 from model.transformer.model import NextScaleTransformer
 from model.transformer.positions import Positions, grid_positions, rotations, text_positions
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from ray import cloudpickle
 
 from infra.errors import UserError
 from infra.job import Resources
 from infra.reporter import SilentReporter
 from jobs.train.harness import run_loop
 from jobs.train.world import World
+
+# Workers cannot import a test by its name.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 class Listener(SilentReporter):
