@@ -1,60 +1,91 @@
-"""Pictures from prompts with trained models: what `nextscale generate` and the evaluation do.
-
-Shapes: B samples, C = 3 channels, H W pixels.
-"""
+"""Pictures and text from prompts with trained models: what `nextscale generate` and the evaluation do."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
+import numpy as np
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from infra.errors import UserError
 from infra.manifest import read_manifest
+from jobs.images import fit
 from jobs.models import load_text, load_tokenizer, load_transformer
-from jobs.pictures.sheets import SampleRow, sample_sheet
 from jobs.recipe import Level, Sampling
-from jobs.tensors import to_images
+from jobs.tensors import to_images, to_tensor
+from jobs.written import Generation, Written, images
 from model.scales import ScaleSchedule, level_schedules, nearest
 from model.text import TextTokenizer
 from model.tokenizer import ImageTokenizer
-from model.transformer.generate import SamplingOptions, generate_images
+from model.transformer.generate import generate as write_documents
+from model.transformer.layout import ImagePart, Part, TextPart
 from model.transformer.model import NextScaleTransformer
+from model.transformer.sampling import SamplingOptions, TextSampling
+from model.transformer.writer import Request
 
 Progress = Callable[[int, int], None]
+Mode = Literal["picture", "text", "think", "interleaved"]
+"""What is wanted: a picture at once; text alone; text that comes to a picture; both until the model ends."""
 
-PNG_KEY = "nextscale"
-"""PNG text chunk that says how a picture was made, as JSON."""
+IMAGE_MARK = "<image>"
+"""Where a picture stands in a prompt."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A prompt, the pictures that are read with it, and what is wanted.
+
+    Pictures take the places of the marks `<image>` in their order; those without a mark come first.
+    """
+
+    prompt: str
+    images: tuple[Image.Image, ...] = ()
+    mode: Mode = "picture"
+    max_text: int = 256
+    """Text ids at most."""
+    max_images: int = 4
+    """Pictures of an interleaved document at most."""
 
 
 @dataclass(frozen=True)
 class Generator:
-    """Loaded models and the square schedule of a level. Uses a GPU where there is one."""
+    """Loaded models, the schedules of a level, and the one of the pictures to make. Uses a GPU where there
+    is one."""
 
     transformer: NextScaleTransformer
     tokenizer: ImageTokenizer
     text: TextTokenizer
+    schedules: tuple[ScaleSchedule, ...]
     schedule: ScaleSchedule
     where: str
     """The transformer's folder, for errors."""
 
     @classmethod
-    def load(cls, checkpoint: str, tokenizer: str, level: Level, text_tokenizer: str) -> Self:
-        """Load the models of finished outputs of `training/<stage>` and `tokenizer/decoder`."""
+    def load(
+        cls,
+        checkpoint: str,
+        tokenizer: str,
+        level: Level,
+        text_tokenizer: str,
+        aspect: tuple[int, int] = (1, 1),
+    ) -> Self:
+        """Load the models of finished outputs of `training/<stage>` and `tokenizer/decoder`.
+
+        Args:
+            aspect: width and height of the pictures to make; the level's nearest schedule is taken.
+        """
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        schedules = level_schedules(level.schedule, level.scales, level.cell, level.margin)
+        schedules = schedules_of(level)
         return cls(
             load_transformer(checkpoint).to(device),
             load_tokenizer(tokenizer).to(device),
             load_text(text_tokenizer),
-            nearest(schedules, 1, 1),
+            schedules,
+            nearest(schedules, *aspect),
             checkpoint,
         )
 
@@ -64,17 +95,87 @@ class Generator:
         """One picture of a prompt for each seed; `progress` is told (scales done, scales).
 
         Raises:
-            UserError: the model has diverged.
+            UserError: the prompt is too long, or the model has diverged.
         """
-        prompts = [self.text.encode(prompt)] * len(seeds)
+        written = self.write(Ask(prompt), seeds, sampling, progress)
+        return [image for parts in written for image in images(parts)]
+
+    def write(
+        self, ask: Ask, seeds: Sequence[int], sampling: Sampling, progress: Progress | None = None
+    ) -> list[Written]:
+        """What is written for an ask, once for each seed; `progress` is told (scales done, scales).
+
+        Raises:
+            UserError: the prompt is too long, has more marks than pictures, or the model has diverged.
+        """
+        context = self._context(ask)
+        requests = [
+            Request(
+                seed=seed,
+                context=context,
+                schedule=None if ask.mode == "text" else self.schedule,
+                images={"text": 0, "interleaved": ask.max_images}.get(ask.mode, 1),
+                text_first=ask.mode != "picture",
+                until_end=ask.mode == "interleaved",
+                max_text=ask.max_text,
+            )
+            for seed in seeds
+        ]
         options = SamplingOptions(**sampling.model_dump())
         try:
-            made = generate_images(
-                self.transformer, self.tokenizer.decode, prompts, self.schedule, options, seeds, progress
+            documents = write_documents(
+                self.transformer, requests, options, TextSampling(ids=self.text.size), progress
             )
         except FloatingPointError as error:
             raise UserError(str(error), self.where, "Train it again with a lower learning_rate") from error
-        return to_images(made.images_BCHW)
+        except ValueError as error:
+            raise UserError(str(error), "generate", "Change the prompt or the options") from error
+        return self._decode(documents)
+
+    def _context(self, ask: Ask) -> tuple[Part, ...]:
+        pieces = ask.prompt.split(IMAGE_MARK)
+        unmarked = len(ask.images) - (len(pieces) - 1)
+        if unmarked < 0:
+            what = f"{len(pieces) - 1} marks {IMAGE_MARK} in the prompt and {len(ask.images)} pictures"
+            raise UserError(what, "generate", "Give each mark its --image")
+        parts: list[Part] = [self._read(image) for image in ask.images[:unmarked]]
+        for number, piece in enumerate(pieces):
+            if number:
+                parts.append(self._read(ask.images[unmarked + number - 1]))
+            if text := piece.strip():
+                parts.append(TextPart(self.text.encode(text), loss=False))
+        return tuple(parts)
+
+    def _read(self, image: Image.Image) -> ImagePart:
+        """A picture as the codes of the level's nearest schedule."""
+        schedule = nearest(self.schedules, *image.size)
+        pixels_BCHW = to_tensor([fit(image, schedule.width, schedule.height)])
+        device = self.transformer.lm_head.weight.device
+        codes = self.tokenizer.encode(pixels_BCHW.to(device), schedule)[0].cpu().numpy()
+        return ImagePart(schedule, codes, codes, loss=False)
+
+    def _decode(self, documents: Sequence[Sequence[Part]]) -> list[Written]:
+        """Codes to pictures, all of them in one batch, and ids to text."""
+        found = [part for parts in documents for part in parts if isinstance(part, ImagePart)]
+        pictures = iter(self._pictures(found) if found else [])
+        return [
+            [
+                next(pictures) if isinstance(part, ImagePart) else self.text.decode(list(map(int, part.ids)))
+                for part in parts
+            ]
+            for parts in documents
+        ]
+
+    def _pictures(self, found: Sequence[ImagePart]) -> list[Image.Image]:
+        device = self.transformer.lm_head.weight.device
+        codes_BN = torch.from_numpy(np.stack([part.targets for part in found])).to(device)
+        with torch.no_grad():
+            return to_images(self.tokenizer.decode(codes_BN, self.schedule))
+
+
+def schedules_of(level: Level) -> tuple[ScaleSchedule, ...]:
+    """The schedules of a recipe's level."""
+    return level_schedules(level.schedule, level.scales, level.cell, level.margin)
 
 
 def sample_seeds(seed: int, prompt: str, samples: int) -> list[int]:
@@ -87,59 +188,42 @@ def generate(
     checkpoint: str,
     tokenizer: str,
     level: Level,
-    prompts: Sequence[str],
+    asks: Sequence[Ask],
     *,
     text_tokenizer: str,
     samples: int,
     seed: int,
     sampling: Sampling,
+    aspect: tuple[int, int] = (1, 1),
     progress: Progress | None = None,
-) -> bytes:
-    """A PNG with a row of pictures for each prompt; of one picture alone, that picture.
-
-    The PNG's text chunk `nextscale` holds the prompts, seeds, settings and the model's hash.
+) -> Generation:
+    """What the models write for each ask, `samples` times.
 
     Args:
         checkpoint: output folder of `training/<stage>`.
         tokenizer: output folder of `tokenizer/decoder`.
-        level: whose square schedule the pictures have.
-        progress: told (scales done, scales) over all prompts.
+        level: whose schedule nearest to `aspect` the pictures have.
+        progress: told (scales done, scales) over all asks.
 
     Raises:
-        UserError: a folder holds no finished model, or the model has diverged.
+        UserError: a folder holds no finished model, an ask cannot be met, or the model has diverged.
     """
-    generator = Generator.load(checkpoint, tokenizer, level, text_tokenizer)
-    seeds = {prompt: sample_seeds(seed, prompt, samples) for prompt in prompts}
-    rows = []
-    for number, prompt in enumerate(prompts):
-        tell = _offset(progress, number, len(prompts)) if progress else None
-        images = generator.sample(prompt, seeds[prompt], sampling, tell)
-        rows.append(SampleRow(prompt, images, [None] * samples))
+    generator = Generator.load(checkpoint, tokenizer, level, text_tokenizer, aspect)
+    seeds = {ask.prompt: sample_seeds(seed, ask.prompt, samples) for ask in asks}
+    written = []
+    for number, ask in enumerate(asks):
+        tell = _offset(progress, number, len(asks)) if progress else None
+        written.append(generator.write(ask, seeds[ask.prompt], sampling, tell))
     made_by = {
         "prompts": seeds,
+        "mode": asks[0].mode,
+        "images": [hashlib.sha256(image.tobytes()).hexdigest() for image in asks[0].images],
         "schedule": generator.schedule.name,
         "sampling": sampling.model_dump(),
         "model": read_manifest(checkpoint).hash,
         "tokenizer": read_manifest(tokenizer).hash,
     }
-    return png_bytes(_sheet(rows), made_by)
-
-
-def png_bytes(image: Image.Image, made_by: Mapping[str, object]) -> bytes:
-    """A picture as PNG that says how it was made."""
-    info = PngInfo()
-    info.add_itxt(PNG_KEY, json.dumps(dict(made_by), sort_keys=True, ensure_ascii=False))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
-
-
-def _sheet(rows: Sequence[SampleRow]) -> Image.Image:
-    """The only picture, or all of them in a grid beside their prompts."""
-    if len(rows) == len(rows[0].images) == 1:
-        return rows[0].images[0]
-    cell = max(image.width for row in rows for image in row.images)
-    return sample_sheet(rows, cell=max(96, cell))
+    return Generation([ask.prompt for ask in asks], written, made_by)
 
 
 def _offset(progress: Progress, number: int, total: int) -> Progress:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ from model.text import TextTokenizer, load_text_tokenizer
 from model.tokenizer import ImageTokenizer, TokenizerConfig
 from model.transformer.config import TransformerConfig
 from model.transformer.model import NextScaleTransformer
+from model.transformer.qwen import load_qwen, qwen_config
 
 _CONFIG = "config.json"
 
@@ -75,11 +77,12 @@ def transformer_config(model: Model, text: TextTokenizer, tokenizer: TokenizerCo
     """The transformer that a recipe names, with the vocabularies of its two tokenizers.
 
     Raises:
-        UserError: there is no such preset.
+        UserError: there is no such preset or pretrained model, or it cannot read the text tokenizer's ids.
     """
+    make: Callable[..., TransformerConfig] = qwen_config if model.pretrained else TransformerConfig.preset
     try:
-        return TransformerConfig.preset(
-            model.preset,
+        config = make(
+            model.pretrained or model.preset,
             input_features=model.input_features,
             text_vocabulary=text.size,
             codebook_size=tokenizer.codebook_size,
@@ -87,4 +90,27 @@ def transformer_config(model: Model, text: TextTokenizer, tokenizer: TokenizerCo
             end_id=text.end_id,
         )
     except ValueError as error:
-        raise UserError(str(error), "model.preset", "Change the recipe") from error
+        raise _model_error(model, error) from error
+    return replace(config, context_mode=model.context_mode)
+
+
+def new_transformer(model: Model, tokenizer: ImageTokenizer) -> NextScaleTransformer:
+    """The transformer that a recipe starts from, with the tokenizer's codebook. Draws from torch's generator.
+
+    Raises:
+        UserError: the recipe names a model or a text tokenizer that there is not.
+    """
+    config = transformer_config(model, load_text(model.text_tokenizer), tokenizer.config)
+    if model.pretrained is None:
+        transformer = NextScaleTransformer(config)
+        transformer.set_codebook(tokenizer.codebook())
+        return transformer
+    try:
+        return load_qwen(model.pretrained, config, tokenizer.codebook())
+    except ValueError as error:
+        raise _model_error(model, error) from error
+
+
+def _model_error(model: Model, error: ValueError) -> UserError:
+    where = "model.pretrained" if model.pretrained else "model.preset"
+    return UserError(str(error), where, "Change the recipe")

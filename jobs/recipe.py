@@ -297,13 +297,28 @@ class Tokens(Section):
 
 
 class Model(Section):
-    """The transformer."""
+    """The transformer: the size of a `preset` with fresh weights, or a `pretrained` language model."""
 
-    preset: str
-    text_tokenizer: str = "builtin"
-    """`builtin`, a local folder, or a hub name that transformers' AutoTokenizer loads."""
+    preset: str | None = None
+    """`tiny`, `small`, `2b` or `7b`."""
+    pretrained: str | None = None
+    """A local folder or a hub name with a Qwen2.5 or Qwen2.5-VL; the first stage starts from its text."""
+    text_tokenizer: str = Field(default_factory=lambda known: known.get("pretrained") or "builtin")
+    """`builtin`, a local folder, or a hub name that transformers' AutoTokenizer loads. Left out: that of
+    `pretrained`, or else `builtin`."""
     input_features: Literal["residual", "accumulated"] = "residual"
     """What a scale reads: the codes of the scale before alone (paper 2.2), or the sum of all before (VAR)."""
+    context_mode: Literal["shifted", "native", "final"] = "shifted"
+    """How an image that is only read is fed: as a predicted one, every scale's codes on their own grid, or
+    the sum of all scales on the last grid."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.preset is not None and self.pretrained is not None:
+            raise ValueError("preset and pretrained exclude each other: set one of them to null")
+        if self.preset is None and self.pretrained is None:
+            raise ValueError("a model needs a preset, or a pretrained language model")
+        return self
 
 
 class Packing(Section):
@@ -350,6 +365,12 @@ class Sampling(Section):
     """How images are sampled."""
 
     guidance: float = Field(default=2.0, ge=0)
+    final_guidance: float | None = Field(default=None, ge=0)
+    """Of the finest scale, linear from `guidance` at the coarsest; null is the same for all."""
+    image_guidance: float | None = Field(default=None, ge=0)
+    """How much images count that are read, as in edits; null is as much as the text."""
+    unguided_scales: int = Field(default=0, ge=0)
+    """How many of the finest scales go without guidance, at half of their cost."""
     temperature: float = Field(default=1.0, gt=0)
     final_temperature: float | None = Field(default=None, gt=0)
     """Of the finest scale, linear from `temperature` at the coarsest; null is the same for all."""

@@ -19,12 +19,13 @@ from infra.manifest import FileEntry, Manifest, Output, Receipt
 from infra.reporter import Reporter
 from jobs.evaluate.figures import figures
 from jobs.evaluate.pictures import show
-from jobs.generate import Generator, png_bytes, sample_seeds
+from jobs.generate import Generator, sample_seeds
 from jobs.recipe import Evaluation
 from jobs.scenes.prompts import fixed_prompts
 from jobs.scenes.truth import Truth
 from jobs.scenes.verify import verify
 from jobs.specs import EvaluateSettings
+from jobs.written import png_bytes
 
 SCORES_SCHEMA = pa.schema(
     [

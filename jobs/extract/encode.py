@@ -59,7 +59,7 @@ class Encoder:
             parts.append(part)
         flops = document_flops(parts, self.transformer)
         made = DocumentTokens(document.sample_id, document.family, tuple(segments))
-        return to_row(made, position_count(parts), flops)
+        return to_row(made, position_count(parts, self.transformer), flops)
 
     def _text(self, segment: TextSegment) -> tuple[SegmentTokens, Part]:
         ids = np.array(self.text.encode(segment.text), np.uint32)

@@ -35,6 +35,7 @@ def run(spec: JobSpec[TrainSettings], report: Reporter) -> Manifest:
         tokens_seen=int(sum(row["tokens"] for row in rows)),
         text_tokenizer=spec.settings.model.text_tokenizer,
         preset=spec.settings.model.preset,
+        pretrained=spec.settings.model.pretrained,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 
 from infra.errors import UserError
 from infra.job import JobSpec
-from jobs.models import load_text, load_tokenizer, load_transformer, transformer_config
+from jobs.models import load_tokenizer, load_transformer, new_transformer
 from jobs.specs import TrainSettings
 from model.transformer.model import NextScaleTransformer
 
@@ -43,7 +43,7 @@ def task_of(spec: JobSpec[TrainSettings]) -> TrainTask:
 
 
 def start_model(task: TrainTask) -> NextScaleTransformer:
-    """The previous stage's model; for the first stage a fresh one with the tokenizer's codebook.
+    """The previous stage's model; for the first stage the recipe's, with the tokenizer's codebook.
 
     Raises:
         UserError: the recipe names a model or a text tokenizer that there is not.
@@ -58,13 +58,9 @@ def start_model(task: TrainTask) -> NextScaleTransformer:
 
 def _fresh_model(task: TrainTask) -> NextScaleTransformer:
     tokenizer = load_tokenizer(task.tokenizer)
-    text = load_text(task.settings.model.text_tokenizer)
-    config = transformer_config(task.settings.model, text, tokenizer.config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
-        model = NextScaleTransformer(config)
-    model.set_codebook(tokenizer.codebook())
-    return model
+        return new_transformer(task.settings.model, tokenizer)
 
 
 def _inputs(spec: JobSpec[TrainSettings], prefix: str) -> tuple[str, ...]:

@@ -1,49 +1,104 @@
-"""Attention of generation, over a cache of keys and values.
+"""Keys and values of documents that grow, and the attention of what is appended to them.
 
-Shapes: B samples, Q new positions, S cached positions, H heads, G key and value heads, D width of a head.
+Every row is as long as its own document, so new positions attend to whole slices of the cache: there is
+neither padding nor a mask, and a row's arithmetic does not depend on the rows beside it.
+
+Shapes: R rows of the cache, B rows that grow, T positions of a pack, Q new positions of a row, S positions
+so far, L layers, H heads, G key and value heads, D width of a head.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from model.transformer.attention import dot_product_attention
+from model.transformer.attention import Attend, PackedAttention, dot_product_attention
 from model.transformer.config import TransformerConfig
+from model.transformer.layout import PackedBatch
 
 
-class CachedAttention:
-    """Attention of new positions to all positions so far and to one another, keys and values kept.
+class KeyValueCache:
+    """Room for `capacity` positions in each of R rows."""
 
-    Samples with shorter prompts are padded on the left; `mask` says what a prompt's positions may see.
-    """
+    def __init__(self, config: TransformerConfig, rows: int, capacity: int, like: Tensor) -> None:
+        shape = (config.layers, rows, capacity, config.kv_heads, config.head_width)
+        self.keys_LRSGD = torch.empty(shape, dtype=like.dtype, device=like.device)
+        self.values_LRSGD = torch.empty_like(self.keys_LRSGD)
+        self.lengths = [0] * rows
 
-    def __init__(
-        self, config: TransformerConfig, samples: int, capacity: int, like: Tensor, padding_B: Tensor
-    ) -> None:
-        shape = (2, config.layers, samples, capacity, config.kv_heads, config.head_width)
-        self.cache = torch.empty(shape, dtype=like.dtype, device=like.device)
-        self.real_BS = torch.arange(capacity, device=like.device) >= padding_B[:, None]
-        self.padded = bool(padding_B.any())
-        self.length = 0
-        self.mask: Tensor | None = None
+    def read(self, rows: Sequence[int], batch: PackedBatch) -> Attend:
+        """Attention of packed documents, which become the content of empty rows: document i of `rows[i]`."""
+        for row, (start, stop) in zip(rows, batch.spans, strict=True):
+            self.lengths[row] = stop - start
+        return _Reading(self, rows, batch)
 
-    def expect(self, count: int, causal: bool) -> None:
-        """Prepare for `count` new positions: a prompt, which is causal, or a block, which is not."""
-        self.length += count
-        self.mask = None
-        if causal:
-            time = torch.arange(count, device=self.cache.device)
-            itself = time[:, None] == time
-            self.mask = ((time[:, None] >= time) & self.real_BS[:, None, :count]) | itself
-        elif self.padded:
-            self.mask = self.real_BS[:, None, : self.length]
+    def extend(self, rows: Sequence[int], count: int) -> Attend:
+        """Attention of `count` new positions of each row, which see their whole row and one another."""
+        runs = self._runs(rows)
+        for row in rows:
+            self.lengths[row] += count
+        return _Extending(self, runs)
+
+    def clear(self, rows: Sequence[int]) -> None:
+        """Forget what rows hold."""
+        for row in rows:
+            self.lengths[row] = 0
+
+    def _runs(self, rows: Sequence[int]) -> list[_Run]:
+        """Neighbouring rows of one length go together."""
+        runs: list[_Run] = []
+        for row in rows:
+            last = runs[-1] if runs else None
+            if last and last.row + last.count == row and last.length == self.lengths[row]:
+                runs[-1] = _Run(last.row, last.count + 1, last.length)
+            else:
+                runs.append(_Run(row, 1, self.lengths[row]))
+        return runs
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Rows `row` to `row + count - 1`, each with `length` positions so far."""
+
+    row: int
+    count: int
+    length: int
+
+
+class _Reading:
+    def __init__(self, cache: KeyValueCache, rows: Sequence[int], batch: PackedBatch) -> None:
+        self._cache, self._rows, self._spans = cache, rows, batch.spans
+        self._attend = PackedAttention(batch)
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, /) -> Tensor:
+        """[T, heads, D] -> [T, H, D]."""
+        for row, (start, stop) in zip(self._rows, self._spans, strict=True):
+            self._cache.keys_LRSGD[layer, row, : stop - start] = keys[start:stop]
+            self._cache.values_LRSGD[layer, row, : stop - start] = values[start:stop]
+        return self._attend(layer, queries, keys, values)
+
+
+class _Extending:
+    def __init__(self, cache: KeyValueCache, runs: Sequence[_Run]) -> None:
+        self._cache, self._runs = cache, runs
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, /) -> Tensor:
         """[B, Q, heads, D] -> [B, Q, H, D]."""
-        new = slice(self.length - queries.shape[1], self.length)
-        self.cache[0, layer, :, new] = keys
-        self.cache[1, layer, :, new] = values
-        keys_BSGD, values_BSGD = self.cache[:, layer, :, : self.length]
-        mask = None if self.mask is None else self.mask[:, None]
-        return dot_product_attention(queries, keys_BSGD, values_BSGD, mask)
+        pieces = (torch.split(x, [run.count for run in self._runs]) for x in (queries, keys, values))
+        mixed = [self._attend(layer, run, *piece) for run, *piece in zip(self._runs, *pieces, strict=True)]
+        return torch.cat(mixed)
+
+    def _attend(self, layer: int, run: _Run, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        stop = run.length + queries.shape[1]
+        rows = slice(run.row, run.row + run.count)
+        self._cache.keys_LRSGD[layer, rows, run.length : stop] = keys
+        self._cache.values_LRSGD[layer, rows, run.length : stop] = values
+        return dot_product_attention(
+            queries,
+            self._cache.keys_LRSGD[layer, rows, :stop],
+            self._cache.values_LRSGD[layer, rows, :stop],
+            None,
+        )

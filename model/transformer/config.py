@@ -14,6 +14,7 @@ CONFIG_FILE = "config.json"
 RopeAxes = Literal["interleaved", "contiguous"]
 PositionOffset = Literal["scale", "none", "all"]
 InputFeatures = Literal["residual", "accumulated"]
+ContextMode = Literal["shifted", "native", "final"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,12 @@ class TransformerConfig:
     """Which axes of an image's positions start at its `<boi>`: eq. 1 as printed is `none`."""
     input_features: InputFeatures = "residual"
     """What a block is fed: the codes of the scale before alone, or the sum of all scales before."""
+    context_mode: ContextMode = "shifted"
+    """How an image that is read and not predicted is fed. `shifted`: as a predicted one, whose finest codes
+    are nobody's input. `native`: every scale's codes on their own grid. `final`: the sum of all scales, on
+    the last grid."""
+    max_positions: int = 32_768
+    """Longest document."""
 
     def __post_init__(self) -> None:
         if self.hidden % self.heads or self.heads % self.kv_heads or self.head_width % 2:
@@ -58,6 +65,7 @@ class TransformerConfig:
         _require_option("rope_axes", self.rope_axes, RopeAxes)
         _require_option("position_offset", self.position_offset, PositionOffset)
         _require_option("input_features", self.input_features, InputFeatures)
+        _require_option("context_mode", self.context_mode, ContextMode)
 
     @property
     def head_width(self) -> int:

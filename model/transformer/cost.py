@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model.transformer.config import TransformerConfig
-from model.transformer.layout import Part, TextPart, position_count
+from model.transformer.layout import Part, position_count, step_lengths
 
 
 def flops_per_position(config: TransformerConfig) -> float:
@@ -25,12 +25,11 @@ def flops_per_pair(config: TransformerConfig) -> float:
     return 4.0 * config.hidden * config.layers
 
 
-def allowed_pairs(parts: Sequence[Part]) -> int:
+def allowed_pairs(parts: Sequence[Part], config: TransformerConfig) -> int:
     """P: how many (query, key) pairs of a document its attention mask allows."""
     pairs = seen = 0
     for part in parts:
-        steps = [1] * len(part.ids) if isinstance(part, TextPart) else [*part.schedule.lengths, 1]
-        for queries in steps:
+        for queries in step_lengths(part, config):
             seen += queries
             pairs += queries * seen
     return pairs
@@ -38,5 +37,5 @@ def allowed_pairs(parts: Sequence[Part]) -> int:
 
 def document_flops(parts: Sequence[Part], config: TransformerConfig, eta: float = 1.0) -> float:
     """Forward FLOPs of one document of a pack."""
-    positions = flops_per_position(config) * position_count(parts)
-    return positions + eta * flops_per_pair(config) * allowed_pairs(parts)
+    positions = flops_per_position(config) * position_count(parts, config)
+    return positions + eta * flops_per_pair(config) * allowed_pairs(parts, config)

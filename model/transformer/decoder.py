@@ -9,12 +9,13 @@ value heads, D width of a head.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.utils.checkpoint import checkpoint
 
 from model.transformer.attention import Attend
 from model.transformer.config import TransformerConfig
-from model.transformer.positions import rotate
+from model.transformer.kernels import rotate, swiglu
 
 
 class SelfAttention(nn.Module):
@@ -51,7 +52,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., E] -> [..., E]."""
-        result: Tensor = self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
+        result: Tensor = self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
         return result
 
 
@@ -80,10 +81,21 @@ class Decoder(nn.Module):
         self.embed_tokens = nn.Embedding(config.text_vocabulary, config.hidden)
         self.layers = nn.ModuleList(DecoderLayer(config, layer) for layer in range(config.layers))
         self.norm = nn.RMSNorm(config.hidden, config.norm_epsilon)
+        self.checkpointing = False
+
+    def set_checkpointing(self, enabled: bool) -> None:
+        """Keep only the inputs of layers for the backward pass, which then repeats their forward pass.
+
+        Memory for a third more compute; losses and gradients stay the same.
+        """
+        self.checkpointing = enabled
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
         """Hidden states [..., E] of embedded inputs [..., E]."""
         for layer in self.layers:
-            x = layer(x, rotation, attend)
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(layer, x, rotation, attend, use_reentrant=False)
+            else:
+                x = layer(x, rotation, attend)
         result: Tensor = self.norm(x)
         return result

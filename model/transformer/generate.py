@@ -1,10 +1,14 @@
-"""Images from prompts: one forward pass per scale over a cache of keys and values.
+"""Writing documents: text token by token, images scale by scale, in one cache from the first part to the end.
 
-Every sample draws from its own generator, so a seed gives the same picture alone and in any batch, as far
-as the arithmetic of batched products allows.
+A request says what is read and what is to be written: an image at once, text, text that comes to an image
+(a thought before the picture), or text and images until the end token. Requests that are at the same kind
+of step go through the model together. Each draws from its own generator, so a seed gives the same document
+alone and in any batch, as far as the arithmetic of batched products allows.
 
-Shapes: B samples, R = B or 2B rows (with guidance, unconditional rows follow), Q new positions,
-N tokens of an image, L codes of a scale, V codes, E hidden width.
+Guidance keeps up to three rows of a document: one that knows everything, one that knows only its images,
+and one that knows nothing.
+
+Shapes: B documents, L codes of a scale, N codes so far, V codes, W ids that text may take, E hidden width.
 """
 
 from __future__ import annotations
@@ -17,42 +21,16 @@ import torch
 from torch import Tensor
 
 from model.scales import ScaleSchedule
-from model.transformer.cache import CachedAttention
+from model.transformer.layout import ImagePart, Part, TextPart, position_count
 from model.transformer.model import NextScaleTransformer
-from model.transformer.positions import Positions, grid_positions, rotations, text_positions
+from model.transformer.sampling import Branch, SamplingOptions, TextSampling, draw, scale_progress
+from model.transformer.session import Session
+from model.transformer.writer import Request, Writer, has_images
 
 Decode = Callable[[Tensor, ScaleSchedule], Tensor]
 Progress = Callable[[int, int], None]
 
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """How codes are drawn.
-
-    Logits are unconditional + guidance * (conditional - unconditional), over the temperature; 1 is no
-    guidance. The temperature goes linearly from the first scale's to the last's: coarse codes decide what a
-    picture shows, fine ones carry it out. `top_k` keeps the likeliest codes (0: all), `top_p` the fewest
-    that hold this probability.
-    """
-
-    guidance: float = 2.0
-    temperature: float = 1.0
-    final_temperature: float | None = None
-    """Of the last scale; None: that of the first."""
-    top_k: int = 0
-    top_p: float = 1.0
-
-    def __post_init__(self) -> None:
-        coldest = self.temperature_at(1.0)
-        if self.guidance < 0 or min(self.temperature, coldest) <= 0:
-            raise ValueError(f"sampling options out of range: {self}")
-        if self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise ValueError(f"sampling options out of range: {self}")
-
-    def temperature_at(self, progress: float) -> float:
-        """The temperature of a scale, from 0, the first, to 1, the last."""
-        final = self.temperature if self.final_temperature is None else self.final_temperature
-        return self.temperature + (final - self.temperature) * progress
+_BRANCHES: tuple[Branch, ...] = ("everything", "images", "nothing")
 
 
 @dataclass(frozen=True)
@@ -81,6 +59,7 @@ def generate_images(
         progress: called with (scales done, scales) after every scale.
 
     Raises:
+        ValueError: a prompt is longer than the model's context.
         FloatingPointError: the model's logits are not finite.
     """
     indices_BN = generate_indices(model, prompts, schedule, sampling, seeds, progress)
@@ -88,7 +67,6 @@ def generate_images(
         return GeneratedImages(indices_BN, decode(indices_BN, schedule))
 
 
-@torch.no_grad()
 def generate_indices(
     model: NextScaleTransformer,
     prompts: Sequence[Sequence[int]],
@@ -100,103 +78,184 @@ def generate_indices(
     """Sample the codes of one image per prompt: [B, N]. See `generate_images`."""
     if not prompts or len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts with {len(seeds)} seeds")
-    guided = sampling.guidance != 1.0
-    rows = [*prompts, *([()] * len(prompts) if guided else [])]
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    session = Session(model, rows, schedule)
-    codes_BN = torch.empty(len(prompts), 0, dtype=torch.int64, device=session.device)
-    for scale in range(1, len(schedule.grids) + 1):
-        logits_RLV = session.logits(codes_BN.repeat(2 if guided else 1, 1), scale)
-        if not logits_RLV.isfinite().all():
-            raise FloatingPointError(f"the model's logits are not finite at scale {scale}; is it diverged?")
-        logits_BLV = _guide(logits_RLV, sampling.guidance) if guided else logits_RLV
-        temperature = sampling.temperature_at((scale - 1) / max(1, len(schedule.grids) - 1))
-        drawn_BL = draw(logits_BLV, temperature, sampling, generators)
-        codes_BN = torch.cat([codes_BN, drawn_BL], dim=1)
-        if progress:
-            progress(scale, len(schedule.grids))
-    return codes_BN
+    requests = [
+        Request(context=(TextPart(prompt, loss=False),), schedule=schedule, seed=seed)
+        for prompt, seed in zip(prompts, seeds, strict=True)
+    ]
+    written = generate(model, requests, sampling, progress=progress)
+    images = [part for parts in written for part in parts if isinstance(part, ImagePart)]
+    return torch.from_numpy(np.stack([image.targets for image in images])).to(model.lm_head.weight.device)
 
 
-class Session:
-    """One image per row of prompts under way: the cache and the time of every row's `<boi>`."""
+@torch.no_grad()
+def generate(
+    model: NextScaleTransformer,
+    requests: Sequence[Request],
+    sampling: SamplingOptions | None = None,
+    text: TextSampling | None = None,
+    progress: Progress | None = None,
+) -> list[tuple[Part, ...]]:
+    """Continue documents.
 
-    def __init__(
-        self, model: NextScaleTransformer, prompts: Sequence[Sequence[int]], schedule: ScaleSchedule
-    ) -> None:
-        self.model = model
-        self.schedule = schedule
-        self.prompts = prompts
-        self.lengths = [len(p) for p in prompts]
-        weight = model.lm_head.weight
-        self.device = weight.device
-        self.longest = max(self.lengths)
-        padding_R = torch.tensor([self.longest - n for n in self.lengths], device=self.device)
-        capacity = self.longest + schedule.tokens
-        self.attend = CachedAttention(model.config, len(prompts), capacity, weight, padding_R)
+    Args:
+        progress: called with (scales done, scales) of all images that may be written, after every scale.
 
-    def logits(self, codes_RN: Tensor, scale: int) -> Tensor:
-        """Logits of the codes of `scale` given those of coarser scales: [R, L, V]. Call in order."""
-        x_RQE = self.model.visual.block(codes_RN, self.schedule, scale)
-        positions = [self._block_positions(scale, boi) for boi in self.lengths]
-        if scale == 1:
-            x_RQE = torch.cat([self._prompt_inputs(), x_RQE], dim=1)
-            positions = [
-                np.concatenate([text_positions(boi - self.longest, self.longest), block])
-                for boi, block in zip(self.lengths, positions, strict=True)
-            ]
-        self.attend.expect(x_RQE.shape[1], causal=scale == 1)
-        positions_RQ3 = torch.from_numpy(np.stack(positions)).to(self.device)
-        rotation = rotations(positions_RQ3, self.model.config)
-        hidden_RQE = self.model.model(x_RQE, rotation, self.attend)
-        length = self.schedule.lengths[scale - 1]
-        return self.model.code_logits(hidden_RQE[:, -length:]).float()
+    Returns:
+        What each request's document continues with: text and images in turn.
 
-    def _prompt_inputs(self) -> Tensor:
-        """Text embeddings, padded on the left: [R, longest, E]."""
-        end = self.model.config.end_id
-        ids = [[end] * (self.longest - len(p)) + list(p) for p in self.prompts]
-        ids_RQ = torch.tensor(ids, dtype=torch.int64, device=self.device)
-        embedded: Tensor = self.model.model.embed_tokens(ids_RQ)
-        return embedded
-
-    def _block_positions(self, scale: int, boi: int) -> Positions:
-        if scale == 1:
-            return text_positions(boi, 1)
-        height, width = self.schedule.grids[scale - 1]
-        return grid_positions(height, width, scale, boi, self.model.config)
+    Raises:
+        ValueError: a document would be longer than the model's context.
+        FloatingPointError: the model's logits are not finite.
+    """
+    sampling, text = sampling or SamplingOptions(), text or TextSampling()
+    capacity = max(request.capacity(model.config) for request in requests)
+    branches = _branches(requests, sampling)
+    session = Session(model, len(branches) * len(requests), capacity)
+    writers = [
+        # Rows of a branch lie side by side, so that they go through attention together.
+        Writer(request, {branch: i * len(requests) + number for i, branch in enumerate(branches)})
+        for number, request in enumerate(requests)
+    ]
+    _read_contexts(session, writers)
+    total = max(1, sum(r.images * len(r.schedule.grids) for r in requests if r.schedule))
+    while pending := [writer for writer in writers if not writer.finished]:
+        for together in _groups(pending):
+            if together[0].image is None:
+                _write_token(session, together, text)
+                continue
+            _write_scale(session, together, sampling)
+            if progress:
+                progress(sum(writer.scales_done for writer in writers), total)
+    return [tuple(writer.parts) for writer in writers]
 
 
-def _guide(logits_RLV: Tensor, guidance: float) -> Tensor:
-    conditional, unconditional = logits_RLV.chunk(2)
-    return unconditional + guidance * (conditional - unconditional)
+def _branches(requests: Sequence[Request], sampling: SamplingOptions) -> list[Branch]:
+    """The branches that count at some scale of some image."""
+    found: set[Branch] = {"everything"}
+    for request in requests:
+        scales = len(request.schedule.grids) if request.schedule else 0
+        reads_images = has_images(request.context) or (request.until_end and request.images > 1)
+        for scale in range(1, scales + 1):
+            found |= sampling.branch_weights(scale, scales, reads_images).keys()
+    return [branch for branch in _BRANCHES if branch in found]
 
 
-def draw(
-    logits_BLV: Tensor,
-    temperature: float,
+def _read_contexts(session: Session, writers: Sequence[Writer]) -> None:
+    """Fill the rows that know everything, and those that know the images of a context."""
+    contexts: list[tuple[Writer, Branch, list[Part]]] = [
+        (writer, "everything", list(writer.request.context)) for writer in writers
+    ]
+    contexts += [
+        (writer, "images", [part for part in writer.request.context if isinstance(part, ImagePart)])
+        for writer in writers
+        if "images" in writer.rows
+    ]
+    known = [entry for entry in contexts if position_count(entry[2], session.model.config)]
+    if known:
+        rows = [writer.rows[branch] for writer, branch, _ in known]
+        hidden_BE = session.read(rows, [parts for _, _, parts in known])
+        for (writer, branch, _), hidden_E in zip(known, hidden_BE, strict=True):
+            if branch == "everything":
+                writer.hidden_E = hidden_E
+    if any(writer.hidden_E is None and writer.image is None for writer in writers):
+        raise ValueError("there is nothing to continue: give a prompt or an image")
+
+
+def _groups(writers: Sequence[Writer]) -> list[list[Writer]]:
+    """Writers whose next steps are of one kind."""
+    found: dict[tuple[object, ...], list[Writer]] = {}
+    for writer in writers:
+        found.setdefault(writer.kind, []).append(writer)
+    return list(found.values())
+
+
+def _write_token(session: Session, writers: Sequence[Writer], text: TextSampling) -> None:
+    """Draw the next text id of documents, or `<boi>`, and feed it."""
+    config = session.model.config
+    for writer in writers:
+        if not writer.text_left:
+            writer.end_text()
+    ready = [writer for writer in writers if writer.text_left]
+    if not ready:
+        return
+    logits_BW = session.model.text_logits(torch.stack([writer.hidden for writer in ready]))
+    _require_finite(logits_BW, "of text")
+    logits_BW[[number for number, w in enumerate(ready) if not w.images_left], -1] = -torch.inf
+    if text.ids is not None:
+        logits_BW[:, text.ids : -1] = -torch.inf
+    generators = [writer.generator for writer in ready]
+    drawn_B1 = draw(logits_BW[:, None], text.temperature, text.top_k, text.top_p, generators)
+    going_on = [
+        writer
+        for writer, token in zip(ready, drawn_B1[:, 0].tolist(), strict=True)
+        if writer.take_id(token, config.end_id, boi=config.text_vocabulary)
+    ]
+    if going_on:
+        rows = [writer.rows["everything"] for writer in going_on]
+        hidden_BE = session.append_text(rows, [writer.ids[-1] for writer in going_on])
+        for writer, hidden_E in zip(going_on, hidden_BE, strict=True):
+            writer.hidden_E = hidden_E
+
+
+def _write_scale(session: Session, writers: Sequence[Writer], sampling: SamplingOptions) -> None:
+    """Draw the codes of one scale of images that have come equally far; feed `<eoi>` after the last."""
+    image = writers[0].image
+    assert image is not None
+    schedule, scale, scales = image.schedule, image.scale, len(image.schedule.grids)
+    if scale == 1:
+        session.clear([writer.rows["nothing"] for writer in writers if "nothing" in writer.rows])
+    logits_BLV = _guided_logits(session, writers, schedule, scale, sampling)
+    _require_finite(logits_BLV, f"at scale {scale}")
+    temperature = sampling.temperature_at(scale_progress(scale, scales))
+    generators = [writer.generator for writer in writers]
+    drawn_BL = draw(logits_BLV, temperature, sampling.top_k, sampling.top_p, generators)
+    for writer, codes_L in zip(writers, drawn_BL.cpu(), strict=True):
+        writer.take_codes(codes_L)
+    going_on = [writer for writer in writers if scale == scales and not writer.finished]
+    if going_on:
+        _end_images(session, going_on, schedule)
+
+
+def _guided_logits(
+    session: Session,
+    writers: Sequence[Writer],
+    schedule: ScaleSchedule,
+    scale: int,
     sampling: SamplingOptions,
-    generators: Sequence[torch.Generator],
 ) -> Tensor:
-    """Draw codes [B, L], sample b by the uniforms of its own generator."""
-    logits_BLV = logits_BLV / temperature
-    if 0 < sampling.top_k < logits_BLV.shape[-1]:
-        smallest = logits_BLV.topk(sampling.top_k).values[..., -1:]
-        logits_BLV = logits_BLV.masked_fill(logits_BLV < smallest, -torch.inf)
-    probabilities_BLV = logits_BLV.softmax(-1)
-    if sampling.top_p < 1:
-        probabilities_BLV = _nucleus(probabilities_BLV, sampling.top_p)
-    length = logits_BLV.shape[1]
-    uniforms_BL = torch.stack([torch.rand(length, generator=g) for g in generators]).to(logits_BLV.device)
-    cumulative_BLV = probabilities_BLV.cumsum(-1)
-    thresholds_BL1 = uniforms_BL[..., None] * cumulative_BLV[..., -1:]
-    # The first code whose cumulative probability exceeds the threshold; a code of probability 0 never does.
-    drawn_BL1 = torch.searchsorted(cumulative_BLV, thresholds_BL1, right=True)
-    return drawn_BL1.squeeze(-1).clamp(max=logits_BLV.shape[-1] - 1)
+    """Logits of a scale, mixed from the branches that count: [B, L, V]."""
+    scales = len(schedule.grids)
+    weights = [sampling.branch_weights(scale, scales, writer.reads_images) for writer in writers]
+    fed: dict[Branch, list[int]] = {
+        branch: [n for n, w in enumerate(writers) if branch in weights[n] or _keeps(w, branch)]
+        for branch in _BRANCHES
+    }
+    codes_BN = torch.stack([writer.codes for writer in writers]).to(session.device)
+    rows = [writers[number].rows[branch] for branch, numbers in fed.items() for number in numbers]
+    places = [number for numbers in fed.values() for number in numbers]
+    logits_RLV = session.scale_logits(rows, codes_BN[places], schedule, scale).float()
+    pieces = torch.split(logits_RLV, [len(numbers) for numbers in fed.values()])
+    mixed_BLV = torch.zeros_like(logits_RLV[: len(writers)])
+    for (branch, numbers), logits_GLV in zip(fed.items(), pieces, strict=True):
+        shares = [weights[number].get(branch, 0.0) for number in numbers]
+        mixed_BLV[numbers] += logits_GLV * logits_GLV.new_tensor(shares)[:, None, None]
+    return mixed_BLV
 
 
-def _nucleus(probabilities_BLV: Tensor, top_p: float) -> Tensor:
-    """Zero all but the fewest likeliest codes that hold `top_p` of the probability."""
-    ordered, order = probabilities_BLV.sort(-1, descending=True)
-    ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0)
-    return torch.zeros_like(ordered).scatter(-1, order, ordered)
+def _keeps(writer: Writer, branch: Branch) -> bool:
+    """Whether a row must be fed although it does not count now: later images of the document read it."""
+    return branch == "images" and branch in writer.rows and writer.request.until_end
+
+
+def _end_images(session: Session, writers: Sequence[Writer], schedule: ScaleSchedule) -> None:
+    """Feed `<eoi>` to the rows of documents that go on."""
+    rows = [writer.rows["everything"] for writer in writers]
+    others = [writer.rows["images"] for writer in writers if "images" in writer.rows]
+    hidden_RE = session.end_image([*rows, *others], schedule)
+    for writer, hidden_E in zip(writers, hidden_RE[: len(rows)], strict=True):
+        writer.hidden_E = hidden_E
+
+
+def _require_finite(logits: Tensor, where: str) -> None:
+    if not logits.isfinite().all():
+        raise FloatingPointError(f"the model's logits are not finite {where}; is it diverged?")

@@ -4,9 +4,10 @@
 
 `<boi>` is the query for scale 1. Block s holds one input per code of scale s and predicts these codes
 at the same positions, so nothing is shifted inside a block. Text is predicted one position ahead; the
-last position of a document predicts the end token. An image of N tokens takes N + 1 positions.
+last position of a document predicts the end token. An image of N tokens takes N + 1 positions; one that
+is read and not predicted is laid out as `TransformerConfig.context_mode` says.
 
-Shapes: T positions of a pack, I images of one schedule, N tokens of an image, M = N + 1 positions of it.
+Shapes: T positions of a pack, I images of one schedule, N tokens of an image, M positions of it.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import torch
 from torch import Tensor
 
 from model.scales import ScaleSchedule
-from model.transformer.config import TransformerConfig
-from model.transformer.positions import grid_positions, text_positions
+from model.transformer.config import ContextMode, TransformerConfig
+from model.transformer.positions import Positions, grid_positions, text_positions
 
 IGNORED = -100
 """Target of a position that predicts nothing."""
@@ -65,15 +66,16 @@ Part = TextPart | ImagePart
 
 @dataclass(frozen=True)
 class ImageGroup:
-    """The images of a pack that share a schedule: their input codes, and where `<boi>` to `<eoi>` lie."""
+    """Images of a pack that are fed alike: their input codes, and where `<boi>` to `<eoi>` lie."""
 
     schedule: ScaleSchedule
+    mode: ContextMode
     inputs_IN: Tensor
     places_IM: Tensor
 
     def to(self, device: torch.device | str) -> ImageGroup:
         """The same group on another device."""
-        return ImageGroup(self.schedule, self.inputs_IN.to(device), self.places_IM.to(device))
+        return replace(self, inputs_IN=self.inputs_IN.to(device), places_IM=self.places_IM.to(device))
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,29 @@ def allowed(document_T: Tensor, step_T: Tensor) -> Tensor:
     return (document_T[:, None] == document_T) & (step_T <= step_T[:, None])
 
 
-def position_count(parts: Sequence[Part]) -> int:
+def image_mode(part: ImagePart, config: TransformerConfig) -> ContextMode:
+    """How an image is fed: one that is predicted is always `shifted`."""
+    return "shifted" if part.loss else config.context_mode
+
+
+def step_lengths(part: Part, config: TransformerConfig) -> list[int]:
+    """Positions of each step of a part: those of one step see one another."""
+    if isinstance(part, TextPart):
+        return [1] * len(part.ids)
+    mode, lengths = image_mode(part, config), part.schedule.lengths
+    if mode == "shifted":
+        return [*lengths, 1]
+    return [1, *(lengths if mode == "native" else lengths[-1:]), 1]
+
+
+def position_count(parts: Sequence[Part], config: TransformerConfig) -> int:
     """Positions a document takes in a packed sequence."""
-    return sum(p.schedule.tokens + 1 if isinstance(p, ImagePart) else len(p.ids) for p in parts)
+    return sum(sum(step_lengths(part, config)) for part in parts)
+
+
+def duration(part: Part) -> int:
+    """By how much a part moves the time of what follows: an image of K scales takes K + 2."""
+    return len(part.ids) if isinstance(part, TextPart) else len(part.schedule.grids) + 2
 
 
 def scale_weights(schedule: ScaleSchedule, alpha: float) -> npt.NDArray[np.float64]:
@@ -133,7 +155,7 @@ def pack(
     Raises:
         ValueError: the documents do not fit, or hold no position, or an id is outside its vocabulary.
     """
-    rows = [_document(parts, config, alpha) for parts in documents if position_count(parts)]
+    rows = [_document(parts, config, alpha) for parts in documents if position_count(parts, config)]
     starts = np.cumsum([0, *(len(r.tokens) for r in rows)]).tolist()
     used = starts[-1]
     length = used if length is None else length
@@ -154,7 +176,7 @@ def pack(
         scale_T=padded([r.scale for r in rows], 0),
         targets_T=padded([r.targets for r in rows], IGNORED),
         weights_T=padded([r.weights for r in rows], 0),
-        images=_group_images([(start, r) for start, r in zip(starts, rows, strict=False)]),
+        images=_group_images([(start, r) for start, r in zip(starts, rows, strict=False)], config),
         spans=tuple(pairwise(starts)),
     )
 
@@ -184,13 +206,12 @@ def _document(parts: Sequence[Part], config: TransformerConfig, alpha: float) ->
     for part in parts:
         if isinstance(part, TextPart):
             row = _text_row(part, config, step, time)
-            steps = times = len(part.ids)
         else:
             row = _image_row(part, config, step, time, alpha)
-            steps, times = len(part.schedule.grids) + 1, len(part.schedule.grids) + 2
             images.append((at, part))
         rows.append(row)
-        at, step, time = at + len(row.tokens), step + steps, time + times
+        at, step = at + len(row.tokens), step + len(step_lengths(part, config))
+        time += duration(part)
     names = ("tokens", "announced", "step", "positions", "scale", "targets", "weights")
     joined = _Row(**{n: np.concatenate([getattr(r, n) for r in rows]) for n in names}, images=tuple(images))
     end = config.end_id if parts[-1].loss else IGNORED
@@ -216,31 +237,44 @@ def _text_row(part: TextPart, config: TransformerConfig, step: int, time: int) -
 
 
 def _image_row(part: ImagePart, config: TransformerConfig, step: int, time: int, alpha: float) -> _Row:
-    """`<boi>`, the blocks of scales 2 to K, `<eoi>`."""
-    lengths, grids, codes = part.schedule.lengths, part.schedule.grids, part.schedule.tokens
+    """`<boi>`, the blocks of an image, `<eoi>`."""
+    grids = part.schedule.grids
     if len(grids) > config.max_scales:
         raise ValueError(f"schedule {part.schedule.name} has {len(grids)} scales, over {config.max_scales}")
     targets = np.asarray(part.targets, np.int64)
     _require_below(targets, config.codebook_size, "target code")
     _require_below(np.asarray(part.inputs), config.codebook_size, "input code")
-    scale_N = np.repeat(np.arange(1, len(grids) + 1), lengths)
-    blocks = [grid_positions(h, w, s, time, config) for s, (h, w) in enumerate(grids[1:], start=2)]
-    tokens = np.full(codes + 1, BLOCK_INPUT, np.int64)
+    lengths = step_lengths(part, config)
+    count = sum(lengths)
+    tokens = np.full(count, BLOCK_INPUT, np.int64)
     tokens[0], tokens[-1] = config.boi, config.eoi
-    announced = np.full(codes + 1, IGNORED, np.int64)
+    none = np.zeros(count, np.int64)
+    announced = none + IGNORED
     announced[0] = config.boi if part.loss else IGNORED
-    predicted = targets + config.text_vocabulary if part.loss else np.full(codes, IGNORED, np.int64)
+    scale, predicted, weights = none, none + IGNORED, np.zeros(count, np.float32)
+    if part.loss:
+        scale = np.append(np.repeat(np.arange(1, len(grids) + 1), part.schedule.lengths), 0)
+        predicted = np.append(targets + config.text_vocabulary, IGNORED)
+        weights = np.append(np.repeat(scale_weights(part.schedule, alpha), part.schedule.lengths), 1.0)
     return _Row(
         tokens=tokens,
         announced=announced,
-        step=step + np.append(scale_N - 1, len(grids)),
-        positions=np.concatenate(
-            [text_positions(time, 1), *blocks, text_positions(time + len(grids) + 1, 1)]
-        ),
-        scale=np.append(scale_N, 0),
-        targets=np.append(predicted, IGNORED),
-        weights=np.append(np.repeat(scale_weights(part.schedule, alpha), lengths), 1.0).astype(np.float32),
+        step=step + np.repeat(np.arange(len(lengths)), lengths),
+        positions=_image_positions(part, config, time),
+        scale=scale,
+        targets=predicted,
+        weights=weights.astype(np.float32),
     )
+
+
+def _image_positions(part: ImagePart, config: TransformerConfig, time: int) -> Positions:
+    """`<boi>` and `<eoi>` are placed as text; blocks by their grids."""
+    grids, mode = part.schedule.grids, image_mode(part, config)
+    first = {"shifted": 2, "native": 1, "final": len(grids)}[mode]
+    blocks = [
+        grid_positions(*grid, scale, time, config) for scale, grid in enumerate(grids, 1) if scale >= first
+    ]
+    return np.concatenate([text_positions(time, 1), *blocks, text_positions(time + len(grids) + 1, 1)])
 
 
 def _require_below(ids: npt.NDArray[np.integer], bound: int, what: str) -> None:
@@ -248,17 +282,20 @@ def _require_below(ids: npt.NDArray[np.integer], bound: int, what: str) -> None:
         raise ValueError(f"{what}s from {ids.min()} to {ids.max()} do not fit a vocabulary of {bound}")
 
 
-def _group_images(rows: list[tuple[int, _Row]]) -> tuple[ImageGroup, ...]:
-    """The images of a pack by schedule, in the order of the schedules' first appearance."""
-    found: dict[ScaleSchedule, list[tuple[int, ImagePart]]] = {}
+def _group_images(rows: list[tuple[int, _Row]], config: TransformerConfig) -> tuple[ImageGroup, ...]:
+    """The images of a pack that are fed alike, in the order of their kinds' first appearance."""
+    found: dict[tuple[ScaleSchedule, ContextMode], list[tuple[int, ImagePart]]] = {}
     for start, row in rows:
         for at, part in row.images:
-            found.setdefault(part.schedule, []).append((start + at, part))
+            kind = (part.schedule, image_mode(part, config))
+            found.setdefault(kind, []).append((start + at, part))
     return tuple(
         ImageGroup(
             schedule,
+            mode,
             torch.from_numpy(np.stack([np.asarray(p.inputs, np.int64) for _, p in images])),
-            torch.tensor([at for at, _ in images])[:, None] + torch.arange(schedule.tokens + 1),
+            torch.tensor([at for at, _ in images])[:, None]
+            + torch.arange(sum(step_lengths(images[0][1], config))),
         )
-        for schedule, images in found.items()
+        for (schedule, mode), images in found.items()
     )

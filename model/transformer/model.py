@@ -6,18 +6,19 @@ C width of a code's row, E hidden width.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from model.transformer.attention import PackedAttention
-from model.transformer.checkpoint import load_weights, save_model
+from model.transformer.attention import pack_attention
+from model.transformer.checkpoint import MAX_FILE_BYTES, load_weights, save_model
 from model.transformer.config import TransformerConfig
 from model.transformer.decoder import Decoder
 from model.transformer.layout import IGNORED, PackedBatch
-from model.transformer.loss import LossReport, weighted_loss
+from model.transformer.loss import LossReport, OutputHead, weighted_loss
 from model.transformer.positions import rotations
 from model.transformer.visual import VisualEmbedding
 
@@ -32,20 +33,26 @@ class NextScaleTransformer(nn.Module):
     The output head is `lm_head` (text) followed by `visual_head` (codes, `<boi>`, `<eoi>`).
     """
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, text_device: str | None = None) -> None:
+        """`text_device="meta"` gives the text's weights no memory yet, where they come from a file."""
         super().__init__()
         self.config = config
-        self.model = Decoder(config)
-        self.lm_head = nn.Linear(config.hidden, config.text_vocabulary, bias=False)
+        with torch.device(text_device) if text_device else nullcontext():
+            self.model = Decoder(config)
+            self.lm_head = OutputHead(config.hidden, config.text_vocabulary)
         self.visual = VisualEmbedding(config)
-        self.visual_head = nn.Linear(config.hidden, config.codebook_size + 2, bias=False)
+        self.visual_head = OutputHead(config.hidden, config.codebook_size + 2)
         self.apply(_initialise)
         self.visual.reset_parameters()
-        if config.tie_embeddings:
+        self.tie_weights()
+
+    def tie_weights(self) -> None:
+        """Make the text rows of input and output one parameter, if the configuration says so."""
+        if self.config.tie_embeddings:
             self.model.embed_tokens.weight = self.lm_head.weight
 
     def forward(self, batch: PackedBatch) -> LossReport:
-        """The loss of a pack. Logits exist at supervised positions only."""
+        """The loss of a pack. Logits exist at supervised positions only, some of them at a time."""
         hidden_TE = self.hidden(batch)
         supervised = (batch.targets_T != IGNORED).nonzero().squeeze(1)
         return weighted_loss(
@@ -53,15 +60,14 @@ class NextScaleTransformer(nn.Module):
             batch.targets_T[supervised],
             batch.weights_T[supervised],
             batch.scale_T[supervised],
-            head=self.logits,
-            vocabulary=self.config.vocabulary,
+            heads=(self.lm_head, self.visual_head),
             scales=self.config.max_scales,
         )
 
     def hidden(self, batch: PackedBatch) -> Tensor:
         """Last hidden states of a pack: [T, E]."""
         rotation = rotations(batch.positions_T3, self.config)
-        hidden_TE: Tensor = self.model(self.embed(batch), rotation, PackedAttention(batch))
+        hidden_TE: Tensor = self.model(self.embed(batch), rotation, pack_attention(batch))
         return hidden_TE
 
     def embed(self, batch: PackedBatch) -> Tensor:
@@ -69,7 +75,7 @@ class NextScaleTransformer(nn.Module):
         is_text = (batch.tokens_T >= 0) & (batch.tokens_T < self.config.text_vocabulary)
         x_TE: Tensor = self.model.embed_tokens(batch.tokens_T.where(is_text, self.config.end_id))
         for group in batch.images:
-            images_INE = self.visual(group.inputs_IN, group.schedule)
+            images_INE = self.visual(group.inputs_IN, group.schedule, group.mode)
             x_TE = x_TE.index_copy(0, group.places_IM.flatten(), images_INE.flatten(0, 1).to(x_TE.dtype))
         return x_TE
 
@@ -82,18 +88,24 @@ class NextScaleTransformer(nn.Module):
         logits: Tensor = nn.functional.linear(hidden, self.visual_head.weight[: self.config.codebook_size])
         return logits
 
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """Logits over what may follow text: text ids, then `<boi>`: [..., E] -> [..., text + 1]."""
+        boi = self.visual_head.weight[self.config.codebook_size : self.config.codebook_size + 1]
+        return torch.cat([self.lm_head(hidden), nn.functional.linear(hidden, boi)], dim=-1)
+
     @torch.no_grad()
-    def set_codebook(self, codebook_VC: Tensor) -> None:
+    def set_codebook(self, codebook_VC: Tensor, row_length: float = _CODE_ROW_LENGTH) -> None:
         """Start the visual embeddings from the tokenizer's codebook, and the head's new rows, too.
 
         A code's row of the head is the mean text row plus a fixed random projection of the code's row of the
         codebook: codes that look alike start with logits alike, so what is learned of one serves the others.
+        `row_length` is the length of the projection.
         """
         self.visual.codebook.weight.copy_(codebook_VC)
         generator = torch.Generator().manual_seed(0)
         projection_CE = torch.randn(codebook_VC.shape[1], self.config.hidden, generator=generator)
-        rows_VE = nn.functional.normalize(codebook_VC.cpu() @ projection_CE, dim=1) * _CODE_ROW_LENGTH
-        markers_2E = torch.randn(2, self.config.hidden, generator=generator) * _INITIAL_STD
+        rows_VE = nn.functional.normalize(codebook_VC.cpu() @ projection_CE, dim=1) * row_length
+        markers_2E = torch.randn(2, self.config.hidden, generator=generator) * (_INITIAL_STD * row_length)
         rows = torch.cat([rows_VE, markers_2E]).to(self.visual_head.weight)
         self.visual_head.weight.copy_(self.lm_head.weight.mean(0) + rows)
 
@@ -101,9 +113,9 @@ class NextScaleTransformer(nn.Module):
         """The parameters that images brought: what the alignment stage trains."""
         return {name: p for name, p in self.named_parameters() if name.startswith("visual")}
 
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write `model.safetensors` and `config.json`, each atomically, the configuration last."""
-        save_model(self, self.config, Path(folder))
+    def save_pretrained(self, folder: Path | str, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+        """Write `model.safetensors`, or several files beyond `max_file_bytes`, and last `config.json`."""
+        save_model(self, self.config, Path(folder), max_file_bytes)
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> Self:

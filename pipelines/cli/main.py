@@ -17,7 +17,17 @@ import typer
 from typer.exceptions import TyperException
 
 from infra.errors import UserError
-from pipelines.cli import demo, doctor, evaluate_tokenizer, generate, import_tokenizer, run, status, up
+from pipelines.cli import (
+    demo,
+    doctor,
+    evaluate_tokenizer,
+    flops,
+    generate,
+    import_tokenizer,
+    run,
+    status,
+    up,
+)
 
 INTERRUPTED = 130
 
@@ -41,6 +51,7 @@ Examples:
   (`t2i/captioned`), patterns (`packs/*`), groups (`group:curation`), or several with commas
 - `nextscale import-tokenizer tokenflow_clipb_32k_enhanced.pt -o tokenflow`: published weights into our format
 - `nextscale evaluate-tokenizer ./holiday --size 256`: what a tokenizer keeps of your pictures
+- `nextscale flops`: what an image costs, as the paper counts and as the model is
 - `nextscale status`: what is there, what is stale
 """
 
@@ -59,6 +70,7 @@ app.command()(status.status)
 app.command()(generate.generate)
 app.command()(import_tokenizer.import_tokenizer)
 app.command()(evaluate_tokenizer.evaluate_tokenizer)
+app.command()(flops.flops)
 app.command()(doctor.doctor)
 
 

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from infra.errors import UserError
 from infra.manifest import read_manifest
-from jobs.generate import PNG_KEY, Generator, generate, sample_seeds
+from jobs.generate import Ask, Generator, generate, sample_seeds
 from jobs.recipe import Level, Sampling
+from jobs.written import PNG_KEY, Generation, images, markdown_files, sheet_png, texts
 from tests.jobs.support import LEVEL, commit, publish_tokenizer, publish_transformer
 
 Models = tuple[str, str]
@@ -28,19 +29,29 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     return publish_transformer(folder / "transformer"), publish_tokenizer(folder / "tokenizer")
 
 
-def make(models: Models, prompts: list[str], samples: int = 1, seed: int = 0, **settings: Any) -> Image.Image:
-    progress = settings.pop("progress", None)
-    png = generate(
+def write(
+    models: Models, asks: list[Ask], samples: int = 1, seed: int = 0, level: Level = LEVEL, **settings: Any
+) -> Generation:
+    options = {name: settings.pop(name) for name in ("progress", "aspect") if name in settings}
+    return generate(
         *models,
-        settings.pop("level", LEVEL),
-        prompts,
+        level,
+        asks,
         text_tokenizer=settings.pop("text_tokenizer", "builtin"),
         samples=samples,
         seed=seed,
         sampling=Sampling(**settings),
-        progress=progress,
+        **options,
     )
-    return Image.open(io.BytesIO(png))
+
+
+def make(models: Models, prompts: list[str], **settings: Any) -> Image.Image:
+    generation = write(models, [Ask(prompt) for prompt in prompts], **settings)
+    return Image.open(io.BytesIO(sheet_png(generation)))
+
+
+def picture(colour: str, width: int = 64, height: int = 64) -> Image.Image:
+    return Image.new("RGB", (width, height), colour)
 
 
 def test_one_picture_is_written_as_it_is_and_says_how_it_was_made(models: Models) -> None:
@@ -80,6 +91,66 @@ def test_progress_runs_over_the_scales_of_all_prompts(models: Models) -> None:
 
 def test_a_level_of_many_aspect_ratios_gives_its_square(models: Models) -> None:
     assert make(models, ["a star"], level=Level(schedule="table14", scales=4)).size == (64, 64)
+
+
+def test_a_picture_has_the_nearest_aspect_ratio_of_its_level(models: Models) -> None:
+    level = Level(schedule="table14", scales=4)
+    wide = make(models, ["a star"], level=level, aspect=(1000, 501))
+    assert wide.width > wide.height
+
+
+def test_an_edit_depends_on_its_picture_and_on_where_it_stands(models: Models) -> None:
+    asks = [
+        Ask("make it blue", (picture("red"),)),
+        Ask("make it blue", (picture("green"),)),
+        Ask("make it <image> blue", (picture("red"),)),
+        Ask("make it blue"),
+    ]
+    # Untrained weights hardly tell contexts apart; strong guidance shows what little they do.
+    made = [np.asarray(images(write(models, [ask], guidance=100).written[0][0])[0]) for ask in asks]
+    for number, one in enumerate(made):
+        assert not any((one == other).all() for other in made[number + 1 :])
+
+
+def test_the_size_of_a_picture_that_is_read_need_not_be_that_of_the_one_to_make(models: Models) -> None:
+    level = Level(schedule="table14", scales=4)
+    made = write(models, [Ask("taller", (picture("red", 90, 30),))], level=level, aspect=(1, 2))
+    (image,) = images(made.written[0][0])
+    assert image.height > image.width
+
+
+def test_text_is_written_about_a_picture(models: Models) -> None:
+    ask = Ask("what is this?", (picture("red"),), mode="text", max_text=12)
+    ((written, other),) = write(models, [ask], samples=2).written
+    assert images(written) == []
+    assert texts(written) != texts(other)
+
+
+def test_a_thought_comes_before_its_picture(models: Models) -> None:
+    made = write(models, [Ask("a star", mode="think", max_text=5)])
+    *thought, image = made.written[0][0]
+    assert all(isinstance(part, str) for part in thought)
+    assert isinstance(image, Image.Image)
+
+
+def test_an_interleaved_document_is_markdown_with_its_pictures(models: Models) -> None:
+    ask = Ask("a story", mode="interleaved", max_text=2000, max_images=2)
+    files = markdown_files(write(models, [ask], seed=1), "story")
+    text = files.pop("story.md").decode()
+    assert text.startswith("## a story\n")
+    assert sorted(files) == [f"story-{n}.png" for n in range(1, len(files) + 1)]
+    for name, content in files.items():
+        assert f"![picture]({name})" in text
+        assert PNG_KEY in Image.open(io.BytesIO(content)).info
+
+
+def test_what_cannot_be_asked_is_one_clear_line(models: Models) -> None:
+    with pytest.raises(UserError, match="2 marks <image> in the prompt and 1 pictures"):
+        write(models, [Ask("<image> or <image>", (picture("red"),))])
+    with pytest.raises(UserError, match=r"exceed the model's 32768"):
+        write(models, [Ask("a star " * 40_000)])
+    with pytest.raises(UserError, match="nothing to continue"):
+        write(models, [Ask("", mode="text")])
 
 
 def test_a_diverged_model_is_one_clear_line(models: Models, tmp_path: Path) -> None:

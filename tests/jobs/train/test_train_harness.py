@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ class Listener(SilentReporter):
 
 def dies_once(world: World, folder: str) -> UserError | None:
     mark = Path(folder) / "died"
+    world.barrier()
+    # A death before Ray Train watches its workers, soon after they start, is an error of its own to it.
+    time.sleep(5)
     if world.rank == 1 and not mark.exists():
         mark.touch()
         os._exit(1)

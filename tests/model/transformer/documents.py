@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
 from model.scales import ScaleSchedule, square
-from model.transformer.config import TransformerConfig
+from model.transformer.config import ContextMode, TransformerConfig
 from model.transformer.layout import ImagePart, Part, TextPart
 from model.transformer.model import NextScaleTransformer
 
@@ -29,6 +29,10 @@ CONFIG = TransformerConfig(
     codebook_width=6,
     end_id=0,
 )
+
+
+MODES = [replace(CONFIG, context_mode=mode) for mode in get_args(ContextMode)]
+"""Configurations that differ in how images are fed that are read and not predicted."""
 
 
 def make_model(seed: int = 0, **changes: Any) -> NextScaleTransformer:

@@ -1,10 +1,10 @@
-"""Text alone: the decoder is transformers' Qwen2, weight for weight."""
+"""Text alone: the decoder is transformers' Qwen2, weight for weight. And layers that are repeated."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from documents import CONFIG, TEXTS, make_model, text
+from documents import CONFIG, SMALL, TEXTS, WIDE, image, make_model, text
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from model.transformer.layout import pack
@@ -52,3 +52,28 @@ def test_the_comparison_notices_another_theta() -> None:
     logits = ours.logits(ours.hidden(pack([[part]], ours.config)))
     expected = theirs(torch.as_tensor(part.ids)[None]).logits[0]
     assert not torch.allclose(logits[:, :TEXTS], expected, atol=1e-3)
+
+
+def test_checkpointing_repeats_layers_and_changes_no_gradient() -> None:
+    batch = pack([[text(5), image(SMALL)], [text(3), image(WIDE)]], CONFIG)
+    calls, gradients = [], []
+    for enabled in (False, True):
+        student = make_model()
+        student.model.set_checkpointing(enabled)
+        count: list[int] = []
+        student.model.layers[0].register_forward_pre_hook(lambda *_, count=count: count.append(1))
+        student(batch).loss_sum.backward()
+        calls.append(len(count))
+        gradients.append({name: p.grad for name, p in student.named_parameters()})
+    assert calls == [1, 2]
+    plain, repeated = gradients
+    assert all(torch.equal(g, repeated[name]) for name, g in plain.items())
+
+
+@torch.no_grad()
+def test_checkpointing_does_nothing_where_nothing_is_learned() -> None:
+    batch = pack([[text(5), image(SMALL)]], CONFIG)
+    student = make_model()
+    plain = student(batch).loss_sum
+    student.model.set_checkpointing(True)
+    assert torch.equal(student(batch).loss_sum, plain)

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from documents import CODES, CONFIG, SINGLE, SMALL, TEXTS, WIDE, documents, image, text
+from documents import CODES, CONFIG, MODES, SINGLE, SMALL, TEXTS, WIDE, documents, image, text
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.scales import ScaleSchedule, table14
+from model.transformer.config import ContextMode, TransformerConfig
 from model.transformer.layout import (
     BLOCK_INPUT,
     IGNORED,
@@ -51,6 +52,34 @@ def test_positions_of_a_document() -> None:
     assert batch.positions_T3[-2:].tolist() == [[6, 6, 6], [7, 7, 7]]
 
 
+def test_an_image_that_is_read_shows_every_scale_on_its_own_grid() -> None:
+    config = replace(CONFIG, context_mode="native")
+    batch = pack([[text(2), image(SMALL, loss=False), text(1)]], config)
+    assert batch.tokens_T[2:].tolist()[:-1] == [BOI, *[BLOCK_INPUT] * 14, EOI]
+    assert batch.step_T.tolist() == [0, 1, 2, 3, *[4] * 4, *[5] * 9, 6, 7]
+    assert batch.positions_T3[2:5].tolist() == [[2, 2, 2], [3, 32, 32], [4, 16, 16]]
+    # The time of what follows does not depend on how an image is fed.
+    assert batch.positions_T3[-2:].tolist() == [[6, 6, 6], [7, 7, 7]]
+    assert not batch.scale_T.any()
+
+
+def test_an_image_that_is_read_can_be_its_last_grid_alone() -> None:
+    config = replace(CONFIG, context_mode="final")
+    batch = pack([[text(2), image(SMALL, loss=False), text(1)]], config)
+    assert batch.tokens_T[2:].tolist()[:-1] == [BOI, *[BLOCK_INPUT] * 9, EOI]
+    assert batch.step_T.tolist() == [0, 1, 2, *[3] * 9, 4, 5]
+    cell = 64 / 3
+    assert torch.allclose(batch.positions_T3[4], torch.tensor([5, 0.5 * cell, 1.5 * cell]))
+    assert batch.positions_T3[-2:].tolist() == [[6, 6, 6], [7, 7, 7]]
+
+
+def test_an_image_that_is_predicted_is_laid_out_the_same_in_every_mode() -> None:
+    batches = [pack([[text(2), image(SMALL), text(1)]], config) for config in MODES]
+    for batch in batches[1:]:
+        assert torch.equal(batch.tokens_T, batches[0].tokens_T)
+        assert torch.equal(batch.positions_T3, batches[0].positions_T3)
+
+
 @pytest.mark.parametrize(
     ("text_loss", "image_loss", "supervised"),
     [(True, True, 1 + 1 + 14 + 1), (False, True, 1 + 14 + 1), (True, False, 1), (False, False, 0)],
@@ -67,34 +96,44 @@ def test_text_after_a_question_is_predicted_from_its_last_token() -> None:
     assert batch.targets_T.tolist() == [IGNORED, IGNORED, 9, 8, END]
 
 
-def _may_see(document: list[Part], query: int, key: int) -> bool:
+def _blocks(part: Part, mode: ContextMode) -> list[int]:
+    """Sizes of the sets of positions of a part that see one another."""
+    if isinstance(part, TextPart):
+        return [1] * len(part.ids)
+    lengths = part.schedule.lengths
+    if part.loss or mode == "shifted":
+        return [*lengths, 1]
+    return [1, *lengths, 1] if mode == "native" else [1, lengths[-1], 1]
+
+
+def _may_see(document: list[Part], mode: ContextMode, query: int, key: int) -> bool:
     """The rule as design states it: earlier positions, and one's own block."""
-    blocks = []
+    blocks: list[int] = []
     for part in document:
-        lengths = [1] * len(part.ids) if isinstance(part, TextPart) else [*part.schedule.lengths, 1]
-        blocks += [len(blocks) + i for i, n in enumerate(lengths) for _ in range(n)]
+        blocks += [len(blocks) + i for i, n in enumerate(_blocks(part, mode)) for _ in range(n)]
     return key <= query or blocks[key] == blocks[query]
 
 
-@given(documents(), st.integers(0, 3))
-def test_the_mask_rule(found: list[list[Part]], padding: int) -> None:
-    length = sum(map(position_count, found)) + padding
-    batch = pack(found, CONFIG, length)
+@given(documents(), st.integers(0, 3), st.sampled_from(MODES))
+def test_the_mask_rule(found: list[list[Part]], padding: int, config: TransformerConfig) -> None:
+    counts = [sum(sum(_blocks(part, config.context_mode)) for part in document) for document in found]
+    assert counts == [position_count(document, config) for document in found]
+    length = sum(counts) + padding
+    batch = pack(found, config, length)
     mask = allowed(batch.document_T, batch.step_T)
-    starts = np.cumsum([0, *(position_count(d) for d in found)])
+    starts = np.cumsum([0, *counts])
     expected = torch.zeros(length, length, dtype=torch.bool)
-    for document, start in zip(found, starts, strict=False):
-        count = position_count(document)
+    for document, start, count in zip(found, starts, counts, strict=False):
         for query in range(count):
             for key in range(count):
-                expected[start + query, start + key] = _may_see(document, query, key)
+                expected[start + query, start + key] = _may_see(document, config.context_mode, query, key)
     real = int(starts[-1])
     assert torch.equal(mask[:real], expected[:real])
 
 
-@given(documents())
-def test_a_layout_gives_its_documents_back(found: list[list[Part]]) -> None:
-    batch = pack(found, CONFIG)
+@given(documents(), st.sampled_from(MODES))
+def test_a_layout_gives_its_documents_back(found: list[list[Part]], config: TransformerConfig) -> None:
+    batch = pack(found, config)
     inputs = {int(a): g.inputs_IN[i] for g in batch.images for i, a in enumerate(g.places_IM[:, 0])}
     at = 0
     for part in (part for document in found for part in document):
@@ -102,9 +141,10 @@ def test_a_layout_gives_its_documents_back(found: list[list[Part]]) -> None:
             assert batch.tokens_T[at : at + len(part.ids)].tolist() == list(part.ids)
         else:
             assert inputs[at].tolist() == part.inputs.tolist()
-            targets = batch.targets_T[at : at + part.schedule.tokens] - TEXTS
-            assert not part.loss or targets.tolist() == part.targets.tolist()
-        at += position_count([part])
+            if part.loss:
+                targets = batch.targets_T[at : at + part.schedule.tokens] - TEXTS
+                assert targets.tolist() == part.targets.tolist()
+        at += position_count([part], config)
     assert at == len(batch.tokens_T)
 
 

@@ -61,6 +61,32 @@ def test_the_finest_codes_are_never_inputs() -> None:
     assert torch.equal(visual(found, SMALL), visual(changed, SMALL))
 
 
+@pytest.mark.parametrize("features", ["residual", "accumulated"])
+@torch.no_grad()
+def test_an_image_that_is_read_is_fed_its_own_codes(features: Literal["residual", "accumulated"]) -> None:
+    """`native`: block s shows scale s, or the sum up to it; `final`: the last grid shows the sum of all."""
+    visual = make_model(input_features=features).visual
+    found = codes(SMALL)
+    rows = visual.codebook(found).transpose(1, 2)
+    grids = [rows[..., a:b].reshape(2, -1, s, s) for s, a, b in ((1, 0, 1), (2, 1, 5), (3, 5, 14))]
+    on_last = [interpolate(grid, (3, 3), mode="bicubic") for grid in grids]
+    whole = torch.stack(on_last).sum(0)
+    second = grids[1] if features == "residual" else interpolate(on_last[0] + on_last[1], (2, 2), mode="area")
+
+    def fed(features_ICHW: torch.Tensor, scale: int) -> torch.Tensor:
+        label = visual.block(found, SMALL, 1) - visual.markers.weight[0]
+        label = label - visual.scale.weight[0] + visual.scale.weight[scale - 1]
+        inputs = visual.widen(features_ICHW.flatten(2).transpose(1, 2))
+        return visual.connect(torch.nn.functional.gelu(inputs)) + label
+
+    native, final = visual(found, SMALL, "native"), visual(found, SMALL, "final")
+    assert torch.allclose(native[:, 2:6], fed(second, 2), atol=1e-5)
+    assert torch.allclose(native[:, :1], visual.block(found, SMALL, 1))
+    assert torch.allclose(final[:, 1:-1], fed(whole, 3), atol=1e-5)
+    assert native.shape[1] == 14 + 2
+    assert final.shape[1] == 9 + 2
+
+
 @torch.no_grad()
 def test_the_number_of_scales_is_seen_once_trained() -> None:
     visual = make_model().visual

@@ -104,6 +104,8 @@ def test_generate_without_a_trained_model(nextscale: Run, tmp_path: Path) -> Non
         (["--prompts", "nope.txt"], "nope.txt: cannot read the prompts"),
         (["a", "-o", "out.jpg"], "out.jpg: the picture is written as PNG. "),
         (["a", "-o", "nowhere/out.png"], "nowhere: no such folder. "),
+        (["a", "--interleaved", "-o", "out.png"], "out.png: the document is written as Markdown. "),
+        (["a", "--text", "--think"], "generate: --text and --think exclude each other. "),
     ],
 )
 def test_generate_says_what_is_wrong_before_any_work(

@@ -14,7 +14,17 @@ import pytest
 Run = Callable[..., "CompletedProcess[str]"]
 
 HEAVY = ("torch", "ray", "dagster", "cv2", "transformers", "deepspeed")
-COMMANDS = ("demo", "run", "up", "status", "generate", "import-tokenizer", "evaluate-tokenizer", "doctor")
+COMMANDS = (
+    "demo",
+    "run",
+    "up",
+    "status",
+    "generate",
+    "import-tokenizer",
+    "evaluate-tokenizer",
+    "flops",
+    "doctor",
+)
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 

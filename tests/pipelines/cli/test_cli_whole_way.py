@@ -52,13 +52,13 @@ def first(home: Path) -> CompletedProcess[str]:
     return run_in(home, "run", "--recipe", RECIPE, "--json")
 
 
-def run_in(home: Path, *arguments: str) -> CompletedProcess[str]:
+def run_in(home: Path, *arguments: str, code: int = 0) -> CompletedProcess[str]:
     environment = os.environ | {"NEXTSCALE_HOME": str(home), "OMP_NUM_THREADS": "1"}
     environment.pop("DAGSTER_HOME", None)
     done = subprocess.run(
         [COMMAND, *arguments], cwd=home.parent, env=environment, capture_output=True, text=True, timeout=500
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     assert not CONTROL.search(done.stdout + done.stderr)
     return done
 
@@ -108,6 +108,36 @@ def test_pictures_come_out(first: CompletedProcess[str], home: Path) -> None:
     assert said.stdout == f"{sheet}\n"
     assert "scales" in said.stderr or "started" in said.stderr
     assert min(Image.open(sheet).size) > 64
+
+
+def test_pictures_are_read_and_text_is_written(first: CompletedProcess[str], home: Path) -> None:
+    assert first.returncode == 0
+    red, edit, story = (home.parent / name for name in ("red.png", "edit.png", "story.md"))
+    Image.new("RGB", (48, 40), "red").save(red)
+    run_in(home, "generate", "make it blue", "--image", str(red), "--n", "1", "-o", str(edit))
+    assert json.loads(Image.open(edit).info["nextscale"])["images"]
+    said = run_in(home, "generate", "a story", "--interleaved", "--max-images", "1", "-o", str(story))
+    assert said.stdout == f"{story}\n"
+    assert story.read_text().startswith("## a story")
+    assert run_in(home, "generate", "--text", "--image", str(red), "--max-text", "9").stdout.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a", "--level", "9"], "--level: no level '9'. Levels: tiny"),
+        (["a", "--aspect", "wide"], "--aspect: no aspect ratio 'wide'. Write width:height, such as 16:9"),
+        (["a", "--image", "no.png"], "no.png: cannot read the picture (No such file or directory). Check it"),
+        (["a", "--image", __file__], "test_cli_whole_way.py: not a picture that can be used: "),
+        (["a <image>"], "generate: 1 marks <image> in the prompt and 0 pictures. Give each mark its --image"),
+    ],
+)
+def test_what_cannot_be_generated_is_one_line(
+    first: CompletedProcess[str], home: Path, arguments: list[str], message: str
+) -> None:
+    assert first.returncode == 0
+    done = run_in(home, "generate", *arguments, "-o", str(home.parent / "out.png"), code=1)
+    assert message in done.stderr.splitlines()[-1]
 
 
 def test_a_changed_setting_makes_only_what_depends_on_it(first: CompletedProcess[str], home: Path) -> None:
