@@ -53,6 +53,7 @@ def start_model(task: TrainTask) -> NextScaleTransformer:
         model.requires_grad_(False)
         for parameter in model.new_parameters().values():
             parameter.requires_grad_(True)
+    model.model.set_checkpointing(task.settings.stage.gradient_checkpointing)
     return model.train()
 
 

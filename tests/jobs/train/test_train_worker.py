@@ -58,6 +58,15 @@ def test_a_killed_run_ends_at_the_same_bytes(make_spec: Any, zero_stage: int) ->
     assert published(killed) == published(whole)
 
 
+def test_gradient_checkpointing_changes_memory_and_not_what_is_learnt(make_spec: Any) -> None:
+    kept, repeated = make_spec("kept", steps=2), make_spec("repeated", steps=2, gradient_checkpointing=True)
+    for spec in (kept, repeated):
+        run_to(spec)
+    weights, other = (load_file(f"{s.output}/model/model.safetensors") for s in (kept, repeated))
+    for name, value in weights.items():
+        torch.testing.assert_close(value, other[name], atol=1e-6, rtol=1e-5)
+
+
 def test_other_seeds_give_other_weights(make_spec: Any) -> None:
     """A negative control: equal bytes are no accident of what is compared."""
     spec = make_spec("a", steps=1)

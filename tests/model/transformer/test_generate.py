@@ -8,7 +8,7 @@ import torch
 from documents import CODES, CONFIG, SINGLE, SMALL, TEXTS, WIDE, image, make_model, text
 from torch import Tensor
 
-from model.scales import ScaleSchedule
+from model.scales import ScaleSchedule, table14
 from model.transformer.generate import Request, generate, generate_images, generate_indices
 from model.transformer.layout import ImagePart, Part, TextPart, pack
 from model.transformer.model import NextScaleTransformer
@@ -65,6 +65,36 @@ def test_cached_logits_are_those_of_the_full_pass(schedule: ScaleSchedule, chang
     for row, context in enumerate(contexts):
         part = ImagePart(schedule, codes[row].numpy(), codes[row].numpy())
         torch.testing.assert_close(cached[row], expected_logits(model, context, part), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_half_precision_stays_in_a_band() -> None:
+    """bf16 keeps 8 bits: logits differ by a few percent of their spread, and more than by fp32."""
+    model = make_model()
+    codes = torch.randint(CODES, (1, WIDE.tokens), generator=torch.Generator().manual_seed(1))
+    part = ImagePart(WIDE, codes[0].numpy(), codes[0].numpy())
+    exact = expected_logits(model, [*EDIT], part)
+    session = Session(model.bfloat16(), 1, 100)
+    session.read([0], [EDIT])
+    found = [
+        session.scale_logits([0], codes[:, :start], WIDE, scale)
+        for scale, start in enumerate(WIDE.starts, start=1)
+    ]
+    error = (torch.cat(found, dim=1)[0].float() - exact).abs().max() / exact.std()
+    assert 1e-4 < error < 0.1
+
+
+def test_an_image_of_every_aspect_ratio_is_written() -> None:
+    """All 41 rows of Table 14 at the 256-level, one request each, in one call."""
+    model = make_model(layers=1)
+    rows = table14(12)
+    requests = [Request(seed=n, context=(text(3),), schedule=row) for n, row in enumerate(rows)]
+    written = generate(model, requests, SamplingOptions(guidance=1.0))
+    assert len(rows) == 41
+    for row, (part,) in zip(rows, written, strict=True):
+        assert isinstance(part, ImagePart)
+        assert part.schedule == row
+        assert len(part.targets) == row.tokens
 
 
 @pytest.mark.parametrize("changes", READINGS, ids=str)
