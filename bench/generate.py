@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from harness import write_result
+from harness import seconds_in_turn, timed, write_result
 from torch import Tensor
 
 from model.flops import generation_flops, level_schedule
@@ -50,7 +49,8 @@ def main() -> None:
     }
     if options.device == "cpu":
         versions["full passes"] = lambda: full_passes(model, prompts, schedule)
-    seconds, made = measure(versions, options)
+    made = {name: run() for name, run in versions.items()}
+    seconds = seconds_in_turn(versions, options.runs, options.device)
     figures: dict[str, Any] = {name: {"seconds": value} for name, value in seconds.items()}
     flops = options.batch * sum(
         generation_flops(model.config, schedule, prefix, codes_only=True).total
@@ -140,27 +140,6 @@ def last_logits(
     batch = pack([[TextPart(prompt), ImagePart(seen, codes, codes)]], model.config)
     # The last position is `<eoi>`.
     return model.code_logits(model.hidden(batch)[-1 - seen.lengths[-1] : -1])
-
-
-def measure(
-    versions: dict[str, Callable[[], Tensor]], options: argparse.Namespace
-) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Median seconds of each version, run in turn, and what each made."""
-    made = {name: run() for name, run in versions.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in versions}
-    for _ in range(options.runs):
-        for name, run in versions.items():
-            seconds[name].append(timed(run, options.device))
-    return {name: statistics.median(found) for name, found in seconds.items()}, made
-
-
-def timed(run: Callable[[], object], device: str) -> float:
-    """Seconds of one call, with all that it started on a GPU."""
-    start = time.perf_counter()
-    run()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 @torch.no_grad()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import subprocess
+import time
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+Call = Callable[[], object]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -27,6 +32,27 @@ def write_result(name: str, figures: dict[str, Any], packages: list[str], device
     path = RESULTS / f"{name}-{device}.json"
     path.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     print(f"RESULT {json.dumps(result, sort_keys=True)}")
+
+
+def seconds_in_turn(calls: Mapping[str, Call], rounds: int, device: str) -> dict[str, float]:
+    """Median seconds of each call over rounds in which each has its turn. Warm them up before."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            found[name].append(timed(call, device))
+            print(name, found[name][-1], flush=True)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def timed(call: Call, device: str) -> float:
+    """Seconds of one call, until the device is done."""
+    start = time.perf_counter()
+    call()
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def hardware() -> dict[str, Any]:

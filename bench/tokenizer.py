@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import resource
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from harness import write_result
+from harness import seconds_in_turn, write_result
 from torch import Tensor
 from torch.nn import functional
 
@@ -121,20 +119,7 @@ def time_parts(
 ) -> tuple[dict[str, float], dict[str, int]]:
     """Median seconds of each part over runs in turn, after one that warms up; and its peak memory in MiB."""
     memory = {name: peak_memory(part, options.device) for name, part in parts.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in parts}
-    for _ in range(options.runs):
-        for name, part in parts.items():
-            seconds[name].append(timed(part, options.device))
-    return {name: statistics.median(values) for name, values in seconds.items()}, memory
-
-
-def timed(part: Callable[[], Any], device: str) -> float:
-    """Seconds of one call, until the device is done."""
-    start = time.perf_counter()
-    part()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return seconds_in_turn(parts, options.runs, options.device), memory
 
 
 def peak_memory(part: Callable[[], Any], device: str) -> int:

@@ -11,8 +11,6 @@ both with checkpointed layers, and packs are filled up to one length. Needs torc
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import write_result
+from harness import seconds_in_turn, write_result
 from torch import Tensor
 
 from model.scales import ScaleSchedule, square, table14
@@ -89,12 +87,7 @@ def main() -> None:
         "padded": partial(step, model, partial(padded_loss, model), batches),
     }
     first = {name: warm_up(run, options.device) for name, run in steps.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(options.runs):
-        for name, run in steps.items():
-            seconds[name].append(timed(run, options.device))
-            print(name, seconds[name][-1], flush=True)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    medians = seconds_in_turn(steps, options.runs, options.device)
     flops = 3 * sum(document_flops(document, config) for found in packs for document in found)
     figures = {
         "settings": settings(work, config, options),
@@ -233,15 +226,6 @@ def warm_up(run: Callable[[], float], device: str) -> dict[str, float]:
         return {"loss": run()}
     torch.cuda.reset_peak_memory_stats()
     return {"loss": run(), "peak_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}
-
-
-def timed(run: Callable[[], float], device: str) -> float:
-    """Seconds of one step, until the device is done."""
-    start = time.perf_counter()
-    run()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def summary(batches: list[PackedBatch], seconds: dict[str, float]) -> dict[str, Any]:

@@ -83,7 +83,6 @@ def transformer_config(model: Model, text: TextTokenizer, tokenizer: TokenizerCo
     try:
         config = make(
             model.pretrained or model.preset,
-            input_features=model.input_features,
             text_vocabulary=text.size,
             codebook_size=tokenizer.codebook_size,
             codebook_width=tokenizer.codebook_width,
@@ -91,7 +90,7 @@ def transformer_config(model: Model, text: TextTokenizer, tokenizer: TokenizerCo
         )
     except ValueError as error:
         raise _model_error(model, error) from error
-    return replace(config, context_mode=model.context_mode)
+    return replace(config, input_features=model.input_features, context_mode=model.context_mode)
 
 
 def new_transformer(model: Model, tokenizer: ImageTokenizer) -> NextScaleTransformer:

@@ -96,7 +96,6 @@ class TransformerConfig:
         codebook_size: int,
         codebook_width: int,
         end_id: int,
-        input_features: InputFeatures = "residual",
     ) -> TransformerConfig:
         """The named size (`tiny`, `small`, `2b`, `7b`) with the vocabularies of its tokenizers.
 
@@ -118,7 +117,6 @@ class TransformerConfig:
             codebook_size=codebook_size,
             codebook_width=codebook_width,
             end_id=end_id,
-            input_features=input_features,
         )
 
     def save(self, folder: Path) -> None:

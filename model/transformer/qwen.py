@@ -27,7 +27,7 @@ from model.transformer.checkpoint import (
     list_tensors,
     weight_files,
 )
-from model.transformer.config import InputFeatures, TransformerConfig
+from model.transformer.config import TransformerConfig
 from model.transformer.model import NextScaleTransformer
 
 _KINDS = ("qwen2", "qwen2_5_vl")
@@ -45,7 +45,6 @@ def qwen_config(
     codebook_size: int,
     codebook_width: int,
     end_id: int,
-    input_features: InputFeatures = "residual",
 ) -> TransformerConfig:
     """The shape of a checkpoint's language model, with the vocabularies of our tokenizers.
 
@@ -75,7 +74,6 @@ def qwen_config(
         codebook_size=codebook_size,
         codebook_width=codebook_width,
         end_id=end_id,
-        input_features=input_features,
         max_positions=text.max_position_embeddings,
     )
 

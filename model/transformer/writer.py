@@ -88,13 +88,9 @@ class Writer:
     hidden_E: Tensor | None = None
     """Last hidden state of the row that knows everything."""
     finished: bool = False
-    text_left: int = 0
-    images_left: int = 0
-    scales_done: int = 0
 
     def __post_init__(self) -> None:
         self.generator = torch.Generator().manual_seed(self.request.seed)
-        self.text_left, self.images_left = self.request.max_text, self.request.images
         if not self.request.text_first:
             self.begin_image()
 
@@ -102,6 +98,23 @@ class Writer:
     def kind(self) -> tuple[object, ...]:
         """Writers of one kind take their next step together."""
         return ("text",) if self.image is None else (self.image.schedule, self.image.scale)
+
+    @property
+    def text_left(self) -> int:
+        """How many text ids may still be written."""
+        written = sum(len(part.ids) for part in self.parts if isinstance(part, TextPart))
+        return self.request.max_text - written - len(self.ids)
+
+    @property
+    def images_left(self) -> int:
+        """How many images may still be written."""
+        return self.request.images - sum(isinstance(part, ImagePart) for part in self.parts)
+
+    @property
+    def scales_done(self) -> int:
+        """Scales of all its images so far."""
+        whole = sum(len(part.schedule.grids) for part in self.parts if isinstance(part, ImagePart))
+        return whole + (self.image.scale - 1 if self.image else 0)
 
     @property
     def reads_images(self) -> bool:
@@ -131,7 +144,6 @@ class Writer:
         assert self.image is not None
         self.image.codes_N = torch.cat([self.image.codes_N, codes_L])
         self.image.scale += 1
-        self.scales_done += 1
         if self.image.scale > len(self.image.schedule.grids):
             self._end_image(self.image)
 
@@ -139,7 +151,6 @@ class Writer:
         codes = image.codes_N.numpy()
         self.parts.append(ImagePart(image.schedule, codes, codes))
         self.image = None
-        self.images_left -= 1
         self.finished = not self.request.until_end
 
     def take_id(self, token: int, end_id: int, boi: int) -> bool:
@@ -150,7 +161,6 @@ class Writer:
             self.end_text()
         else:
             self.ids.append(token)
-            self.text_left -= 1
         return token not in (boi, end_id)
 
     def end_text(self) -> None:
