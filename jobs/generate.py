@@ -18,7 +18,7 @@ from jobs.models import load_text, load_tokenizer, load_transformer
 from jobs.recipe import Level, Sampling
 from jobs.tensors import to_images, to_tensor
 from jobs.written import Generation, Written, images
-from model.scales import ScaleSchedule, level_schedules, nearest
+from model.scales import ScaleSchedule, nearest
 from model.text import TextTokenizer
 from model.tokenizer import ImageTokenizer
 from model.transformer.generate import generate as write_documents
@@ -79,7 +79,7 @@ class Generator:
             aspect: width and height of the pictures to make; the level's nearest schedule is taken.
         """
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        schedules = schedules_of(level)
+        schedules = level.schedules()
         return cls(
             load_transformer(checkpoint).to(device),
             load_tokenizer(tokenizer).to(device),
@@ -171,11 +171,6 @@ class Generator:
         codes_BN = torch.from_numpy(np.stack([part.targets for part in found])).to(device)
         with torch.no_grad():
             return to_images(self.tokenizer.decode(codes_BN, self.schedule))
-
-
-def schedules_of(level: Level) -> tuple[ScaleSchedule, ...]:
-    """The schedules of a recipe's level."""
-    return level_schedules(level.schedule, level.scales, level.cell, level.margin)
 
 
 def sample_seeds(seed: int, prompt: str, samples: int) -> list[int]:

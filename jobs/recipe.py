@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model.scales import ScaleSchedule, level_schedules
+
 
 class Section(BaseModel):
     """A part of a recipe: immutable, and unknown keys are errors."""
@@ -174,6 +176,10 @@ class Level(Section):
         if isinstance(self.schedule, list) and (not self.schedule or self.schedule[0] != 1):
             raise ValueError("a list of grid sides starts with 1")
         return self
+
+    def schedules(self) -> tuple[ScaleSchedule, ...]:
+        """The scale schedules themselves."""
+        return level_schedules(self.schedule, self.scales, self.cell, self.margin)
 
 
 class SemanticEncoder(Section):

@@ -24,7 +24,7 @@ from jobs.models import load_text, load_tokenizer, transformer_config
 from jobs.schemas import TOKENS_SCHEMA, with_metadata
 from jobs.specs import TokensSettings
 from jobs.units import Unit
-from model.scales import ScaleSchedule, level_schedules
+from model.scales import ScaleSchedule
 
 GROUP_DOCUMENTS = 256
 """Documents in one Parquet row group."""
@@ -43,8 +43,7 @@ class Plan:
 
     def schedules(self) -> tuple[ScaleSchedule, ...]:
         """The schedules of the level."""
-        level = self.settings.level
-        return level_schedules(level.schedule, level.scales, level.cell, level.margin)
+        return self.settings.level.schedules()
 
     def provenance(self) -> dict[str, Any]:
         """What made the rows, for the files' metadata."""

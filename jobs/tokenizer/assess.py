@@ -35,7 +35,7 @@ from jobs.tokenizer.batches import hold_out
 from jobs.tokenizer.metrics import ALL, ReconstructionMetrics, load_inception, reconstruct
 from jobs.tokenizer.perceptual import Lpips
 from jobs.tokenizer.pictures import Pictures, find_pictures
-from model.scales import ScaleSchedule, level_schedules
+from model.scales import ScaleSchedule
 from model.tokenizer import ImageTokenizer
 
 STAGES = ("pixel", "joint", "decoder")
@@ -198,7 +198,7 @@ class _Assessment:
 
     def _pictures(self, level: Level) -> Pictures:
         """All pictures, cropped to the schedules of a level."""
-        schedules = _schedules(level)
+        schedules = level.schedules()
         if schedules not in self._found:
             refs = find_pictures(self._spec.inputs["t2i/captioned"], schedules)
             self._found[schedules] = Pictures(refs)
@@ -209,13 +209,9 @@ class _Assessment:
         return [Image.open(io.BytesIO(storage.read_bytes(place))) for place in places]
 
 
-def _schedules(level: Level) -> tuple[ScaleSchedule, ...]:
-    return level_schedules(level.schedule, level.scales, level.cell, level.margin)
-
-
 def _tokens(level: Level) -> int:
     """Of an image, for levels in the order of their resolution however the recipe lists them."""
-    return _schedules(level)[0].tokens
+    return level.schedules()[0].tokens
 
 
 def _offset(report: Reporter, before: int, total: int) -> Callable[[int], None]:

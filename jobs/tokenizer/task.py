@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from infra.errors import UserError
 from jobs.specs import TokenizerSettings
-from model.scales import ScaleSchedule, level_schedules
+from model.scales import ScaleSchedule
 from model.tokenizer import TokenizerConfig
 
 CAPTIONED = "t2i/captioned"
@@ -29,8 +29,7 @@ class TokenizerTask:
     @property
     def schedules(self) -> tuple[ScaleSchedule, ...]:
         """The schedules of the level that the tokenizer trains on."""
-        level = self.settings.level
-        return level_schedules(level.schedule, level.scales, level.cell, level.margin)
+        return self.settings.level.schedules()
 
     @property
     def semantic(self) -> str | None:

@@ -12,6 +12,7 @@ import typer
 
 from infra.errors import UserError
 from pipelines.cli.options import HomeOption, JsonOption
+from pipelines.cli.output_file import require_writable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,7 +94,7 @@ def evaluate_tokenizer(
     - `nextscale evaluate-tokenizer val/ --size 256 --size 512 --lpips --rfid --json`
     """
     if out is not None:
-        _require_writable(out)
+        require_writable(out, ".png")
     judges = _Judges(lpips or vgg16 is not None, vgg16, rfid or inception is not None, inception)
     qualities = _measure(pictures, tokenizer, home, size, square, judges)
     if out is not None:
@@ -180,7 +181,6 @@ def _from_home(home: str | None) -> tuple[ImageTokenizer, tuple[ScaleSchedule, .
     """
     from assets.locate import all_places, current_drops
     from jobs.models import load_tokenizer
-    from model.scales import level_schedules
     from pipelines.cli.workspace import resume
 
     workspace = resume(home)
@@ -191,16 +191,7 @@ def _from_home(home: str | None) -> tuple[ImageTokenizer, tuple[ScaleSchedule, .
         mend = f"Train it with: nextscale run --home {workspace.home} --select {TOKENIZER}"
         raise UserError("there is no trained tokenizer for its recipe", workspace.home, mend)
     level = workspace.recipe.levels[workspace.recipe.tokenizer.level]
-    schedules = level_schedules(level.schedule, level.scales, level.cell, level.margin)
-    return load_tokenizer(finished[-1].folder), schedules
-
-
-def _require_writable(out: Path) -> None:
-    """Better to say so before minutes of work."""
-    if out.suffix.lower() != ".png":
-        raise UserError("the picture is written as PNG", str(out), "Give a name that ends in .png")
-    if not out.absolute().parent.is_dir():
-        raise UserError("no such folder", str(out.absolute().parent), "Make it, or choose another --out")
+    return load_tokenizer(finished[-1].folder), level.schedules()
 
 
 def _print(qualities: Qualities, as_json: bool) -> None:

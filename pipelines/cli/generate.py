@@ -12,6 +12,7 @@ import typer
 
 from infra.errors import UserError
 from pipelines.cli.options import HomeOption
+from pipelines.cli.output_file import require_writable
 
 if TYPE_CHECKING:
     from assets.locate import Place
@@ -126,7 +127,10 @@ def generate(
 
     mode = _mode(text=text, think=think, interleaved=interleaved)
     texts = _texts(prompts or [], prompt_file, needed=not images)
-    out = _writable(out, mode)
+    suffix = ".md" if mode is Mode.interleaved else ".png"
+    out = out or Path(f"out{suffix}")
+    if mode is not Mode.text:
+        require_writable(out, suffix)
     workspace = resume(home)
     place = _trained(workspace, stage)
     changes = {
@@ -168,18 +172,6 @@ def _texts(prompts: list[str], file: Path | None, *, needed: bool) -> list[str]:
     return texts
 
 
-def _writable(out: Path | None, mode: Mode) -> Path:
-    """Where to write; better to say that it cannot be done before minutes of work."""
-    suffix, what = (".md", "document") if mode is Mode.interleaved else (".png", "picture")
-    out = out or Path(f"out{suffix}")
-    if mode is not Mode.text and out.suffix.lower() != suffix:
-        form = "Markdown" if suffix == ".md" else "PNG"
-        raise UserError(f"the {what} is written as {form}", str(out), f"Give a name that ends in {suffix}")
-    if not out.absolute().parent.is_dir():
-        raise UserError("no such folder", str(out.absolute().parent), "Make it, or choose another --out")
-    return out
-
-
 def _asks(texts: list[str], images: list[Path], mode: Mode, max_text: int, max_images: int) -> list[Ask]:
     """A prompt each, all with the same pictures."""
     from jobs.generate import Ask
@@ -194,7 +186,9 @@ def _asks(texts: list[str], images: list[Path], mode: Mode, max_text: int, max_i
         except OSError as error:
             raise UserError(f"cannot read the picture ({error.strerror})", str(path), "Check it") from error
         except DecodeError as error:
-            raise UserError(f"not a picture that can be used: {error}", str(path), "Check it") from error
+            raise UserError(
+                f"not a picture that can be used: {error.detail}", str(path), "Check it"
+            ) from error
     return [Ask(text, tuple(pictures), mode.value, max_text, max_images) for text in texts]
 
 
@@ -208,7 +202,6 @@ def _level(workspace: Workspace, place: Place, name: str | None) -> Level:
 
 def _shape(aspect: str | None, ask: Ask, level: Level) -> tuple[int, int]:
     """Width and height to make pictures like; says so where the level's nearest is another."""
-    from jobs.generate import schedules_of
     from model.scales import nearest
 
     if aspect is None:
@@ -217,7 +210,7 @@ def _shape(aspect: str | None, ask: Ask, level: Level) -> tuple[int, int]:
     if found is None:
         raise UserError(f"no aspect ratio {aspect!r}", "--aspect", "Write width:height, such as 16:9")
     width, height = int(found[1]), int(found[2])
-    schedule = nearest(schedules_of(level), width, height)
+    schedule = nearest(level.schedules(), width, height)
     if width * schedule.height != height * schedule.width:
         size = f"{schedule.width}x{schedule.height}"
         print(f"aspect {aspect}: the level's nearest is {size} pixels", file=sys.stderr)
@@ -291,6 +284,7 @@ def _generate(
 
 def _write(generation: Generation, mode: Mode, out: Path) -> None:
     """Print the text, write the files and print the name of the first."""
+    from infra.storage import publish_bytes
     from jobs.written import markdown_files, sheet_png, texts
 
     if mode in (Mode.text, Mode.think):
@@ -301,7 +295,7 @@ def _write(generation: Generation, mode: Mode, out: Path) -> None:
         return
     if mode is Mode.interleaved:
         for name, content in markdown_files(generation, out.stem).items():
-            out.with_name(name).write_bytes(content)
+            publish_bytes(str(out.with_name(name)), content)
     else:
-        out.write_bytes(sheet_png(generation))
+        publish_bytes(str(out), sheet_png(generation))
     print(out)

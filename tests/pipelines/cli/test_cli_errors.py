@@ -102,6 +102,7 @@ def test_generate_without_a_trained_model(nextscale: Run, tmp_path: Path) -> Non
     [
         ([], "generate: there is no prompt. "),
         (["--prompts", "nope.txt"], "nope.txt: cannot read the prompts"),
+        (["a", "-o", "folder.png"], "folder.png: is a folder. "),
         (["a", "-o", "out.jpg"], "out.jpg: the picture is written as PNG. "),
         (["a", "-o", "nowhere/out.png"], "nowhere: no such folder. "),
         (["a", "--interleaved", "-o", "out.png"], "out.png: the document is written as Markdown. "),
@@ -109,8 +110,9 @@ def test_generate_without_a_trained_model(nextscale: Run, tmp_path: Path) -> Non
     ],
 )
 def test_generate_says_what_is_wrong_before_any_work(
-    nextscale: Run, arguments: list[str], message: str
+    nextscale: Run, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
+    (tmp_path / "folder.png").mkdir()
     assert message in line(nextscale("generate", *arguments))
 
 
