@@ -77,10 +77,13 @@ class Generator:
 
         Args:
             aspect: width and height of the pictures to make; the level's nearest schedule is taken.
+
+        Raises:
+            UserError: a folder holds no readable model, or the models have other vocabularies.
         """
         device = "cuda" if torch.cuda.is_available() else "cpu"
         schedules = level.schedules()
-        return cls(
+        generator = cls(
             load_transformer(checkpoint).to(device),
             load_tokenizer(tokenizer).to(device),
             load_text(text_tokenizer),
@@ -88,6 +91,17 @@ class Generator:
             nearest(schedules, *aspect),
             checkpoint,
         )
+        generator._check_vocabularies()
+        return generator
+
+    def _check_vocabularies(self) -> None:
+        config, codes = self.transformer.config, self.tokenizer.config.codebook_size
+        if config.codebook_size != codes or config.text_vocabulary < self.text.size:
+            what = (
+                f"a model of {config.text_vocabulary} text ids and {config.codebook_size} codes does not fit "
+                f"tokenizers of {self.text.size} and {codes}"
+            )
+            raise UserError(what, self.where, "Use the tokenizers that it was trained with")
 
     def sample(
         self, prompt: str, seeds: Sequence[int], sampling: Sampling, progress: Progress | None = None

@@ -49,15 +49,33 @@ def tokenizer_config(output: str) -> TokenizerConfig:
 
 
 def load_tokenizer(output: str) -> ImageTokenizer:
-    """The image tokenizer of a finished training of the tokenizer, on the CPU, ready to encode."""
-    with model_folder(output) as folder:
+    """The image tokenizer of a finished training of the tokenizer, on the CPU, ready to encode.
+
+    Raises:
+        UserError: its files are damaged.
+    """
+    with model_folder(output) as folder, _damage_named(output):
         return ImageTokenizer.from_pretrained(folder).eval()
 
 
 def load_transformer(output: str) -> NextScaleTransformer:
-    """The transformer of a finished `training/<stage>`, on the CPU, ready to sample."""
-    with model_folder(output) as folder:
+    """The transformer of a finished `training/<stage>`, on the CPU, ready to sample.
+
+    Raises:
+        UserError: its files are damaged.
+    """
+    with model_folder(output) as folder, _damage_named(output):
         return NextScaleTransformer.from_pretrained(folder).eval()
+
+
+@contextmanager
+def _damage_named(output: str) -> Iterator[None]:
+    """Files that were changed after they were published are the user's to mend."""
+    try:
+        yield
+    except ValueError as error:
+        mend = "Remove this folder and run again; it is made anew"
+        raise UserError(f"the model cannot be read ({error})", output, mend) from error
 
 
 def load_text(name: str) -> TextTokenizer:

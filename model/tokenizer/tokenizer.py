@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.nn import functional
@@ -152,8 +152,8 @@ class ImageTokenizer(nn.Module):
         """The tokenizer that `save_pretrained` wrote, ready to encode (in evaluation mode).
 
         Raises:
-            ValueError: the files are not a tokenizer's, or weights are missing, unknown, of another shape or
-                not finite; names the first.
+            ValueError: the files are damaged or not a tokenizer's, or weights are missing, unknown, of
+                another shape or not finite; names the first.
         """
         path = Path(folder)
         config = TokenizerConfig.load(path)
@@ -171,9 +171,12 @@ def _check_shapes(file: Path, config: TokenizerConfig) -> None:
     """Compares a file's header with a config before any weight of either takes memory."""
     with torch.device("meta"):
         wanted = {name: tuple(value.shape) for name, value in ImageTokenizer(config).state_dict().items()}
-    with safe_open(file, "pt") as weights:
-        names = weights.keys()
-        found = {name: tuple(weights.get_slice(name).get_shape()) for name in names}
+    try:
+        with safe_open(file, "pt") as weights:
+            names = weights.keys()
+            found = {name: tuple(weights.get_slice(name).get_shape()) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{file}: not readable as safetensors: {error}") from error
     differ = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if differ:
         first = differ[0]

@@ -14,10 +14,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from infra.errors import UserError
-from infra.manifest import read_manifest
+from infra.manifest import Output, read_manifest
 from jobs.generate import Ask, Generator, generate, sample_seeds
 from jobs.recipe import Level, Sampling
 from jobs.written import PNG_KEY, Generation, images, markdown_files, sheet_png, texts
+from model.tokenizer import ImageTokenizer, TokenizerConfig
 from tests.jobs.support import LEVEL, commit, publish_tokenizer, publish_transformer
 
 Models = tuple[str, str]
@@ -171,3 +172,25 @@ def test_an_output_without_a_model_and_an_unknown_text_tokenizer_are_named(
         make((empty, models[1]), ["a star"])
     with pytest.raises(UserError, match=r"model\.text_tokenizer"):
         make(models, ["a star"], text_tokenizer=str(tmp_path / "nothing"))
+
+
+def test_a_damaged_model_is_named_with_what_is_wrong(models: Models, tmp_path: Path) -> None:
+    for folder, publish in (("transformer", publish_transformer), ("tokenizer", publish_tokenizer)):
+        publish(tmp_path / folder)
+        weights = tmp_path / folder / "data/model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+    for pair in ((str(tmp_path / "transformer"), models[1]), (models[0], str(tmp_path / "tokenizer"))):
+        with pytest.raises(UserError, match=r"the model cannot be read .*safetensors"):
+            make(pair, ["a star"])
+
+
+def test_a_model_of_another_vocabulary_is_refused(models: Models, tmp_path: Path) -> None:
+    config = TokenizerConfig(**{**vars(TokenizerConfig.preset("tiny")), "codebook_size": 96})
+    ImageTokenizer(config).save_pretrained(tmp_path / "data")
+    files = [(f"data/{name}", tmp_path / "data" / name) for name in ("config.json", "model.safetensors")]
+    output = Output(str(tmp_path))
+    other = commit(
+        tmp_path, "tokenizer/joint", [output.publish(path, file.read_bytes()) for path, file in files]
+    )
+    with pytest.raises(UserError, match=r"codes does not fit tokenizers of \d+ and 96"):
+        make((models[0], other), ["a star"])
