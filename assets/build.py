@@ -3,24 +3,24 @@
 No postponed annotations here: Dagster reads the type of a step's `context` when it is defined.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
 from assets.checks import Check, Published, Verdict
 from assets.graph import job_assets
 from assets.job_asset import JobAsset
-from assets.locate import Place, current_drops, describe, locate
+from assets.locate import Place, current_drops, describe, input_partitioning, locate
 from assets.metadata import output_metadata
-from assets.partitions import Partitioning, dagster_mapping, partitions_of
+from assets.partitions import dagster_mapping, partitions_of
 from assets.project import Project
 from assets.reporter import DagsterReporter
-from assets.sources import RAW_T2I
+from assets.sources import raw_assets
+from infra import storage
 from infra.errors import UserError
 from infra.job import JobSpec
 from infra.manifest import Manifest
 from infra.reporter import Reporter, SilentReporter
-from jobs.sources.discover import ASSET as RAW
 
 CHECKS_TAG = "nextscale/checks"
 """Tag of a materialization: `passed` or `failed`."""
@@ -31,16 +31,15 @@ REUSED = "reused"
 
 def build_assets(project: Project) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Every asset of a project's recipe, the raw data included."""
-    return [RAW_T2I, *(build_asset(asset, project) for asset in job_assets(project.recipe))]
+    made = (build_asset(asset, project) for asset in job_assets(project.recipe))
+    return [*raw_assets(project.recipe), *made]
 
 
 def build_asset(asset: JobAsset, project: Project) -> dg.AssetsDefinition:
     """One asset. Its step runs the job through the recipe's launcher."""
-    partitionings: dict[str, Partitioning] = {a.key: a.partitioning for a in job_assets(project.recipe)}
-    partitionings[RAW] = "drop"
+    assets = {other.key: other for other in job_assets(project.recipe)}
     deps = [
-        dg.AssetDep(asset_key(key), partition_mapping=dagster_mapping(asset.partitioning, partitionings[key]))
-        for key in asset.inputs
+        dg.AssetDep(asset_key(key), partition_mapping=_mapping(asset, key, assets)) for key in asset.inputs
     ]
 
     @dg.asset(
@@ -48,7 +47,7 @@ def build_asset(asset: JobAsset, project: Project) -> dg.AssetsDefinition:
         deps=deps,
         group_name=asset.group,
         description=asset.description,
-        partitions_def=partitions_of(asset.partitioning, project.recipe),
+        partitions_def=partitions_of(asset.partitioning, asset.family, project.recipe),
         check_specs=[_check_spec(asset, check) for check in asset.checks],
         code_version=asset.code_version(project.recipe, project.recipe.token_levels),
         metadata={"job": asset.job, "recipe": project.recipe.name},
@@ -61,6 +60,12 @@ def build_asset(asset: JobAsset, project: Project) -> dg.AssetsDefinition:
             raise dg.Failure(str(error), allow_retries=False) from error
 
     return compute
+
+
+def _mapping(asset: JobAsset, key: str, assets: Mapping[str, JobAsset]) -> dg.PartitionMapping | None:
+    """How the partitions of an asset and of an input lie to each other."""
+    partitioning, family = input_partitioning(key, assets)
+    return dagster_mapping(asset.partitioning if family == asset.family else "none", partitioning)
 
 
 def asset_key(key: str) -> dg.AssetKey:
@@ -104,6 +109,7 @@ def _run(place: Place, project: Project, context: dg.AssetExecutionContext) -> M
         seed=project.recipe.seed,
         inputs=place.inputs,
         output=place.folder,
+        cache=storage.join(project.home, "cache"),
         settings=place.asset.settings(project.recipe, place.partition),
     )
     context.log.info(f"{describe(place.asset.key, place.partition)} into {place.folder}")

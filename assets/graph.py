@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from assets import curation, evaluation, packing, tokenizer, tokens, training
+from assets import evaluation, packing, tokenizer, tokens, training
+from assets.curation import t2i
 from assets.job_asset import JobAsset
 from jobs.recipe import Recipe
 
@@ -19,9 +20,9 @@ def job_assets(recipe: Recipe) -> list[JobAsset]:
         )
     ]
     return [
-        *curation.filter_assets(),
+        *t2i.filter_assets(),
         *tokenizer.semantic_assets(recipe),
-        *curation.assets(recipe),
+        *t2i.assets(recipe),
         *tokenizer.assets(recipe),
         *tokens.assets(),
         *stages,

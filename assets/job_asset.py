@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from assets.checks import Check
 from assets.partitions import SEPARATOR, Partitioning
 from infra import storage
+from infra.document import Family
 from infra.manifest import digest, fingerprint
 from jobs.recipe import Recipe
 
@@ -32,6 +33,10 @@ class JobAsset:
     """From the recipe and the partition to the job's settings."""
     description: str
     partitioning: Partitioning = "none"
+    family: Family = "t2i"
+    """Whose drops it is partitioned by."""
+    records_from: tuple[str, ...] = ()
+    """Inputs whose kept records it accounts for: each is kept, rejected or errored here."""
     level: str | None = None
     """Of an unpartitioned asset that reads tokens: the level it reads."""
     checks: tuple[Check, ...] = ()

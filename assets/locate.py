@@ -7,6 +7,7 @@ as soon as the inputs are finished.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,12 +15,12 @@ import dagster as dg
 
 from assets.graph import job_assets
 from assets.job_asset import JobAsset
-from assets.partitions import DROPS, Partitioning, partition_keys, upstream_partitions
+from assets.partitions import DROPS, Drops, Partitioning, partition_keys, upstream_partitions
 from assets.project import Project
+from infra.document import Family
 from infra.errors import UserError
 from infra.manifest import Manifest, find_manifest
-from jobs.sources.discover import ASSET as RAW
-from jobs.sources.discover import raw_output
+from jobs.sources.discover import raw_asset, raw_output
 
 
 class NotReadyError(UserError):
@@ -45,7 +46,7 @@ class Place:
 class Locator:
     """Finds places for one look at the home; make a new one when something was published."""
 
-    def __init__(self, project: Project, drops: list[str]) -> None:
+    def __init__(self, project: Project, drops: Drops) -> None:
         self._project = project
         self._drops = drops
         self._assets = {asset.key: asset for asset in job_assets(project.recipe)}
@@ -73,33 +74,35 @@ class Locator:
 
     def _inputs(self, asset: JobAsset, partition: str | None, key: str) -> list[tuple[str, str]]:
         """Folder and content hash of each output of one input."""
-        upstream: Partitioning = "drop" if key == RAW else self._assets[key].partitioning
-        keys = upstream_partitions(asset.partitioning, partition, upstream, self._drops, asset.level)
+        upstream, family = input_partitioning(key, self._assets)
+        own = asset.partitioning if family == asset.family else "none"
+        keys = upstream_partitions(own, partition, upstream, self._drops[family], asset.level)
         if not keys:
             raise NotReadyError(
-                "no data is discovered yet", describe(asset.key, partition), f"Discover {RAW}"
+                "no data is discovered yet", describe(asset.key, partition), f"Discover {raw_asset(family)}"
             )
         return [self._finished(key, one) for one in keys]
 
     def _finished(self, key: str, partition: str | None) -> tuple[str, str]:
-        if key == RAW:
-            return self._finished_raw(str(partition))
+        if (family := raw_family(key)) is not None:
+            return self._finished_raw(family, str(partition))
         place = self.place(key, partition)
         if place.manifest is None:
             raise NotReadyError("is not finished", describe(key, partition), "Materialize it first")
         return place.folder, place.manifest.hash
 
-    def _finished_raw(self, drop: str) -> tuple[str, str]:
+    def _finished_raw(self, family: Family, drop: str) -> tuple[str, str]:
         if drop not in self._raw:
-            folder = raw_output(self._project.recipe, self._project.home, drop)
+            folder = raw_output(self._project.recipe, self._project.home, family, drop)
             manifest = find_manifest(folder)
             if manifest is None:
-                raise NotReadyError("is not discovered", describe(RAW, drop), "Run the discovery again")
+                where = describe(raw_asset(family), drop)
+                raise NotReadyError("is not discovered", where, "Run the discovery again")
             self._raw[drop] = (folder, manifest.hash)
         return self._raw[drop]
 
 
-def locate(project: Project, drops: list[str], key: str, partition: str | None = None) -> Place:
+def locate(project: Project, drops: Drops, key: str, partition: str | None = None) -> Place:
     """The place of one output, by its asset's key.
 
     Raises:
@@ -123,12 +126,12 @@ def check_key(project: Project, key: str) -> None:
         raise UserError(f"no asset {key!r}", mend=mend)
 
 
-def all_places(project: Project, drops: list[str]) -> list[Place]:
+def all_places(project: Project, drops: Drops) -> list[Place]:
     """The places of every output whose inputs are finished, inputs first."""
     locator = Locator(project, drops)
     places = []
     for asset in job_assets(project.recipe):
-        for partition in partition_keys(asset.partitioning, project.recipe, drops):
+        for partition in partition_keys(asset.partitioning, project.recipe, drops[asset.family]):
             try:
                 places.append(locator.place(asset.key, partition))
             except NotReadyError:
@@ -136,9 +139,23 @@ def all_places(project: Project, drops: list[str]) -> list[Place]:
     return places
 
 
-def current_drops(instance: dg.DagsterInstance) -> list[str]:
-    """The drops of the last discovery, in order."""
-    return sorted(instance.get_dynamic_partitions(str(DROPS.name)))
+def input_partitioning(key: str, assets: Mapping[str, JobAsset]) -> tuple[Partitioning, Family]:
+    """How an input is cut, and by whose drops: raw data is no job's asset."""
+    if (family := raw_family(key)) is not None:
+        return "drop", family
+    return assets[key].partitioning, assets[key].family
+
+
+def raw_family(key: str) -> Family | None:
+    """The family whose raw data a key names, or None."""
+    return next((family for family in DROPS if key == raw_asset(family)), None)
+
+
+def current_drops(instance: dg.DagsterInstance) -> Drops:
+    """The drops of every family's last discovery, in order."""
+    return {
+        family: sorted(instance.get_dynamic_partitions(str(drops.name))) for family, drops in DROPS.items()
+    }
 
 
 def describe(key: str, partition: str | None) -> str:

@@ -10,13 +10,15 @@ from jobs.specs import PackSettings
 
 def assets(recipe: Recipe, stage: str) -> list[JobAsset]:
     """The packs of a stage: of every drop's tokens at its level."""
+    tokens = tuple(f"tokens/{family}" for family in recipe.stages[stage].mixture)
     return [
         JobAsset(
             key=f"packs/{stage}",
             group="packing",
             job="jobs.pack.run:run",
             area=f"packs/{stage}",
-            inputs=tuple(f"tokens/{family}" for family in recipe.stages[stage].mixture),
+            inputs=tokens,
+            records_from=tokens,
             settings=lambda recipe, _: PackSettings(
                 stage_name=stage,
                 mixture={str(family): weight for family, weight in recipe.stages[stage].mixture.items()},

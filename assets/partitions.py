@@ -1,31 +1,38 @@
-"""How assets are cut: by drop of raw data, and tokens also by resolution level."""
+"""How assets are cut: by drop of a family's raw data, and tokens also by resolution level."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, get_args
 
 import dagster as dg
 
+from infra.document import Family
 from jobs.recipe import Recipe
 
 Partitioning = Literal["none", "drop", "drop_level"]
 
-DROPS = dg.DynamicPartitionsDefinition(name="t2i_drops")
-"""Groups of shards of the text-to-image source, as discovered. A drop is what a person re-runs."""
+Drops = Mapping[Family, list[str]]
+"""The drops of each family, in order."""
+
+DROPS: dict[Family, dg.DynamicPartitionsDefinition] = {
+    family: dg.DynamicPartitionsDefinition(name=f"{family}_drops") for family in get_args(Family)
+}
+"""Groups of shards of a family's source, as discovered. A drop is what a person re-runs."""
 
 SEPARATOR = "|"
 """Between drop and level in a partition key; Dagster's own."""
 
 
-def partitions_of(kind: Partitioning, recipe: Recipe) -> dg.PartitionsDefinition[str] | None:
+def partitions_of(kind: Partitioning, family: Family, recipe: Recipe) -> dg.PartitionsDefinition[str] | None:
     """Dagster's definition of a partitioning."""
     if kind == "none":
         return None
     if kind == "drop":
-        return DROPS
+        return DROPS[family]
     levels = dg.StaticPartitionsDefinition(recipe.token_levels)
-    return dg.MultiPartitionsDefinition({"drop": DROPS, "level": levels})
+    return dg.MultiPartitionsDefinition({"drop": DROPS[family], "level": levels})
 
 
 def partition_keys(kind: Partitioning, recipe: Recipe, drops: list[str]) -> list[str | None]:
@@ -53,10 +60,10 @@ def upstream_partitions(
     """The partitions of an input that an output reads, in order.
 
     Args:
-        own: the partitioning of the asset that reads.
+        own: the partitioning of the asset that reads; `none` where its drops are of another family.
         partition: the partition it makes.
         upstream: the partitioning of its input.
-        drops: every drop.
+        drops: every drop of the input's family.
         level: for an unpartitioned asset that reads tokens, the level it reads.
     """
     if upstream == "none":

@@ -19,7 +19,7 @@ from assets.graph import job_assets
 from assets.job_asset import JobAsset
 from assets.killed import end_killed_runs, process_tag
 from assets.locate import Locator, NotReadyError, Place, current_drops, describe
-from assets.partitions import partition_keys
+from assets.partitions import Drops, partition_keys
 from assets.project import Project
 from assets.selection import select
 from assets.sources import report_drops
@@ -91,13 +91,13 @@ def materialize_stale(
             yield from _materialize(Group(stale, group.partition), project, instance, definitions)
 
 
-def groups(assets: list[JobAsset], project: Project, drops: list[str]) -> list[Group]:
-    """Neighbours of the same partitioning, once for each partition."""
+def groups(assets: list[JobAsset], project: Project, drops: Drops) -> list[Group]:
+    """Neighbours that are cut in the same way, once for each partition."""
     return [
         Group(members, partition)
-        for kind, run in groupby(assets, key=lambda asset: asset.partitioning)
+        for (kind, family), run in groupby(assets, key=lambda asset: (asset.partitioning, asset.family))
         for members in [tuple(run)]
-        for partition in partition_keys(kind, project.recipe, drops)
+        for partition in partition_keys(kind, project.recipe, drops[family])
     ]
 
 
@@ -108,7 +108,7 @@ def statuses(project: Project, instance: dg.DagsterInstance) -> list[StageStatus
     return [
         _status(project, instance, locator, asset, partition)
         for asset in job_assets(project.recipe)
-        for partition in partition_keys(asset.partitioning, project.recipe, drops)
+        for partition in partition_keys(asset.partitioning, project.recipe, drops[asset.family])
     ]
 
 

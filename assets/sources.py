@@ -6,52 +6,80 @@ import dagster as dg
 
 from assets.locate import current_drops
 from assets.metadata import manifest_metadata
-from assets.partitions import DROPS
+from assets.partitions import DROPS, Drops
 from assets.project import Project
+from infra.document import Family
 from infra.manifest import Manifest, read_manifest
-from jobs.sources.discover import ASSET, discover, raw_output
+from jobs.recipe import Recipe
+from jobs.sources.discover import discover, raw_asset, raw_output
 
-RAW_KEY = dg.AssetKey(ASSET.split("/"))
+_WORDS: dict[Family, str] = {
+    "t2i": "Pictures with captions",
+    "understanding": "Dialogues about pictures",
+    "edit": "Pictures before and after an edit, with its instruction,",
+    "subject": "Pictures in the groups they appeared in",
+    "video": "Videos",
+    "text": "Texts",
+}
 
-RAW_T2I = dg.AssetSpec(
-    RAW_KEY,
-    group_name="sources",
-    partitions_def=DROPS,
-    description="Pictures with captions as the source has them, listed in drops. Nothing is copied.",
-    kinds={"source"},
-)
+
+def raw_assets(recipe: Recipe) -> list[dg.AssetSpec]:
+    """The raw data of every source of a recipe."""
+    return [
+        dg.AssetSpec(
+            raw_key(family),
+            group_name="sources",
+            partitions_def=DROPS[family],
+            description=f"{_WORDS[family]} as the source has them, listed in drops. Nothing is copied.",
+            kinds={"source"},
+        )
+        for family in recipe.sources.given()
+    ]
 
 
-def report_drops(project: Project, instance: dg.DagsterInstance) -> list[str]:
-    """Discover the source's drops and tell Dagster what is new, changed or gone; return the drops.
+def raw_key(family: Family) -> dg.AssetKey:
+    """Dagster's key of a family's raw data."""
+    return dg.AssetKey(raw_asset(family).split("/"))
+
+
+def report_drops(project: Project, instance: dg.DagsterInstance) -> Drops:
+    """Discover the drops of all sources and tell Dagster what is new, changed or gone; return the drops.
 
     Raises:
-        UserError: the source has nothing to read, or cannot be reached.
+        UserError: a source has nothing to read, or cannot be reached.
     """
-    drops = discover(project.recipe, project.home)
+    found = discover(project.recipe, project.home)
     known = current_drops(instance)
-    instance.add_dynamic_partitions(str(DROPS.name), [drop for drop in drops if drop not in known])
-    for drop in set(known) - set(drops):
-        instance.delete_dynamic_partition(str(DROPS.name), drop)
-    for drop in drops:
-        folder = raw_output(project.recipe, project.home, drop)
-        manifest = read_manifest(folder)
-        if _known_version(instance, drop) != manifest.hash:
-            instance.report_runless_asset_event(_event(drop, folder, manifest))
-    return drops
+    for family, definition in DROPS.items():
+        drops = found.get(family, [])
+        name = str(definition.name)
+        instance.add_dynamic_partitions(name, [drop for drop in drops if drop not in known[family]])
+        for drop in set(known[family]) - set(drops):
+            instance.delete_dynamic_partition(name, drop)
+        for drop in drops:
+            _report(project, instance, family, drop)
+    return current_drops(instance)
 
 
-def _known_version(instance: dg.DagsterInstance, drop: str) -> str | None:
+def _report(project: Project, instance: dg.DagsterInstance, family: Family, drop: str) -> None:
+    """Tell Dagster of a drop whose listing it does not know."""
+    folder = raw_output(project.recipe, project.home, family, drop)
+    manifest = read_manifest(folder)
+    if _known_version(instance, family, drop) != manifest.hash:
+        instance.report_runless_asset_event(_event(family, drop, folder, manifest))
+
+
+def _known_version(instance: dg.DagsterInstance, family: Family, drop: str) -> str | None:
     found = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=RAW_KEY, asset_partitions=[drop]), limit=1
+        dg.AssetRecordsFilter(asset_key=raw_key(family), asset_partitions=[drop]), limit=1
     ).records
     event = found[0].asset_materialization if found else None
     return (event.tags or {}).get("dagster/data_version") if event else None
 
 
-def _event(drop: str, folder: str, manifest: Manifest) -> dg.AssetMaterialization:
+def _event(family: Family, drop: str, folder: str, manifest: Manifest) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
-        RAW_KEY,
+        raw_key(family),
         partition=drop,
         metadata=manifest_metadata(folder, manifest),
         tags={"dagster/data_version": manifest.hash},

@@ -18,6 +18,7 @@ def assets() -> list[JobAsset]:
             job="jobs.extract.run:run",
             area="tokens/t2i",
             inputs=("t2i/captioned", "tokenizer/joint"),
+            records_from=("t2i/captioned",),
             settings=_settings,
             description="Token indices of pictures and captions, with self-correction inputs.",
             partitioning="drop_level",

@@ -39,6 +39,8 @@ class JobSpec(BaseModel, Generic[S]):
     seed: int = 0
     inputs: dict[str, list[str]] = {}
     output: str
+    cache: str | None = None
+    """Folder for what other outputs may use again, such as answers of a model; never decides what is made."""
     settings: S
     resources: Resources = Resources()
 

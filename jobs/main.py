@@ -1,4 +1,4 @@
-"""How a job starts on a cluster: `python -m jobs.main --job jobs.curate.filter:run --spec URI`.
+"""How a job starts on a cluster: `python -m jobs.main --job jobs.curate.t2i.filter:run --spec URI`.
 
 The spec is the JSON of the job's JobSpec. Progress goes to standard output as messages
 (`infra.messages`); the result is the manifest in the spec's output folder.

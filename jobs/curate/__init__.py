@@ -1,1 +1,1 @@
-"""Curation of text-to-image data: filtered, topics, balanced, captioned. Each stage keeps every row."""
+"""From records to documents, family by family, and what the families share."""

@@ -27,7 +27,7 @@ from jobs.curate.stage import only_input
 from jobs.recipe import Topics
 from jobs.semantic.encoder import DualEncoder, load_encoder
 from jobs.semantic.pictures import read_thumbnails
-from jobs.specs import TopicSettings
+from jobs.specs.t2i import TopicSettings
 from jobs.units import Unit, run_units
 
 _SCHEMA = pa.schema([("source", pa.string()), ("topic", pa.string()), ("topic_probability", pa.float64())])

@@ -12,12 +12,16 @@ from pathlib import PurePosixPath
 
 from infra import storage
 from infra.storage import FileInfo
+from jobs.recipe import FolderSource
 from jobs.sources import PICTURE_SUFFIXES, Record, caption_text
 from jobs.sources.shards import Shard
 
+WANTED = "pictures"
 
-def list_shards(files: Sequence[FileInfo], shard_records: int) -> list[Shard]:
+
+def list_shards(source: FolderSource, files: Sequence[FileInfo]) -> list[Shard]:
     """Cut a folder's files into shards of about `shard_records` pictures; a name is never split."""
+    shard_records = source.shard_records
     shards: list[Shard] = []
     members: list[FileInfo] = []
     pictures = 0
@@ -34,7 +38,9 @@ def list_shards(files: Sequence[FileInfo], shard_records: int) -> list[Shard]:
     return shards
 
 
-def read(shard: Shard, max_bytes: int, wanted: frozenset[str] | None) -> Iterator[Record]:
+def read(
+    _source: FolderSource, shard: Shard, max_bytes: int, wanted: frozenset[str] | None
+) -> Iterator[Record]:
     """The records of a shard; only those in `wanted`, if given, are read."""
     for group in _by_name(shard.files):
         first, *others = [file for file in group if _is_picture(file)]
@@ -43,15 +49,21 @@ def read(shard: Shard, max_bytes: int, wanted: frozenset[str] | None) -> Iterato
             yield _record(first, captions, max_bytes)
         for file in others:
             if wanted is None or _place(file) in wanted:
-                yield Record(_place(file), reason="duplicate_key", detail=f"same name as {first.uri}")
+                yield Record(
+                    _place(file),
+                    group=_folder(file),
+                    reason="duplicate_key",
+                    detail=f"same name as {first.uri}",
+                )
 
 
 def _record(file: FileInfo, captions: list[FileInfo], max_bytes: int) -> Record:
     if file.bytes > max_bytes:
         detail = f"{file.bytes} bytes, the limit is {max_bytes}"
-        return Record(_place(file), reason="too_many_bytes", detail=detail)
+        return Record(_place(file), group=_folder(file), reason="too_many_bytes", detail=detail)
     caption, problem = _caption(captions[0]) if captions else (None, None)
-    return Record(_place(file), storage.read_bytes(file.uri), caption, problem)
+    image = storage.read_bytes(file.uri)
+    return Record(_place(file), image, caption, problem, group=_folder(file))
 
 
 def _caption(file: FileInfo) -> tuple[str | None, str | None]:
@@ -78,6 +90,10 @@ def _stem(file: FileInfo) -> str:
     return file.uri.rpartition(".")[0]
 
 
+def _folder(file: FileInfo) -> str:
+    return file.uri.rpartition("/")[0]
+
+
 def _place(file: FileInfo) -> str:
-    folder, _, name = file.uri.rpartition("/")
-    return f"{folder}#{name}"
+    name = file.uri.rpartition("/")[2]
+    return f"{_folder(file)}#{name}"

@@ -6,7 +6,7 @@ not depend on the file's size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,20 +15,23 @@ import pyarrow.parquet as pq
 from infra import storage
 from infra.errors import UserError
 from infra.storage import FileInfo
+from jobs.recipe import ParquetSource
 from jobs.sources import Record, caption_text
 from jobs.sources.shards import Shard
+
+WANTED = ".parquet files"
 
 _BATCH_ROWS = 16
 
 
-def list_shards(files: list[FileInfo]) -> list[Shard]:
+def list_shards(_source: ParquetSource, files: Sequence[FileInfo]) -> list[Shard]:
     """One shard per Parquet file."""
     tables = [file for file in files if file.uri.endswith(".parquet")]
     return [Shard(f"{number:06d}", (file,)) for number, file in enumerate(tables)]
 
 
 def read(
-    shard: Shard, max_bytes: int, wanted: frozenset[str] | None, image_column: str, caption_column: str
+    source: ParquetSource, shard: Shard, max_bytes: int, wanted: frozenset[str] | None
 ) -> Iterator[Record]:
     """The records of a file, row by row. Damage is one `not_parquet` record that ends the file.
 
@@ -36,6 +39,7 @@ def read(
         UserError: a column is missing or has another type.
     """
     uri = shard.files[0].uri
+    image_column, caption_column = source.image_column, source.caption_column
     number = 0
     with storage.open_input(uri) as stream:
         try:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from infra.storage import FileInfo
 from jobs.recipe import ScenesSource
 from jobs.sources import Record
-from jobs.sources.shards import Shard
+from jobs.sources.shards import Shard, drawn_shards
+
+WANTED = "scenes"
 
 
-def list_shards(source: ScenesSource) -> list[Shard]:
+def list_shards(source: ScenesSource, _files: Sequence[FileInfo]) -> list[Shard]:
     """Cut the scenes into shards of `shard_records`."""
-    world = FileInfo(f"scenes:{source.seed}/{source.size}", 0, "")
-    starts = range(0, source.count, source.shard_records)
-    return [
-        Shard(f"{number:06d}", (world,), min(source.shard_records, source.count - start), start)
-        for number, start in enumerate(starts)
-    ]
+    return drawn_shards(f"scenes:{source.seed}/{source.size}", source.count, source.shard_records)
 
 
-def read(shard: Shard, source: ScenesSource, wanted: frozenset[str] | None) -> Iterator[Record]:
+def read(
+    source: ScenesSource, shard: Shard, _max_bytes: int, wanted: frozenset[str] | None
+) -> Iterator[Record]:
     """Draw the scenes of a shard; only those in `wanted`, if given."""
     for index in range(shard.start, shard.start + shard.records):
         place = f"{shard.files[0].uri}#{index:09d}"

@@ -17,6 +17,7 @@ SHARDS = "data/shards.parquet"
 _SCHEMA = pa.schema(
     [
         ("shard", pa.string()),
+        ("part", pa.string()),
         ("records", pa.int64()),
         ("start", pa.int64()),
         ("uri", pa.string()),
@@ -38,6 +39,17 @@ class Shard:
     files: tuple[FileInfo, ...]
     records: int = 0
     start: int = 0
+    part: str = ""
+    """Of a mix: which of its sources the shard is of."""
+
+
+def drawn_shards(world: str, count: int, shard_records: int) -> list[Shard]:
+    """Shards of a source whose records are drawn: numbers 0 to `count` - 1 of `world`."""
+    place = FileInfo(world, 0, "")
+    return [
+        Shard(f"{number:06d}", (place,), min(shard_records, count - start), start)
+        for number, start in enumerate(range(0, count, shard_records))
+    ]
 
 
 def publish_shards(output: Output, shards: Iterable[Shard]) -> FileEntry:
@@ -45,6 +57,7 @@ def publish_shards(output: Output, shards: Iterable[Shard]) -> FileEntry:
     rows = [
         {
             "shard": shard.name,
+            "part": shard.part,
             "records": shard.records,
             "start": shard.start,
             "uri": file.uri,
@@ -61,8 +74,8 @@ def read_shards(folder: str) -> list[Shard]:
     """The shards of a raw output folder, in order."""
     rows = read_table(storage.join(folder, SHARDS)).to_pylist()
     return [
-        Shard(name, tuple(FileInfo(r["uri"], r["bytes"], r["version"]) for r in group), records, start)
-        for (name, records, start), group in groupby(
-            rows, key=lambda r: (r["shard"], r["records"], r["start"])
+        Shard(name, tuple(FileInfo(r["uri"], r["bytes"], r["version"]) for r in group), records, start, part)
+        for (name, part, records, start), group in groupby(
+            rows, key=lambda r: (r["shard"], r["part"], r["records"], r["start"])
         )
     ]

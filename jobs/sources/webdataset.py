@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import PurePosixPath
 
 from infra import storage
 from infra.storage import FileInfo
+from jobs.recipe import WebDatasetSource
 from jobs.sources import MAX_CAPTION_BYTES, PICTURE_SUFFIXES, Record, caption_text
 from jobs.sources.shards import Shard
+
+WANTED = ".tar files"
 
 _BLOCK = 512
 _CAPTION_SUFFIXES = frozenset({"txt", "json"})
@@ -34,18 +37,20 @@ class _Member:
     detail: str | None = None
 
 
-def list_shards(files: list[FileInfo]) -> list[Shard]:
+def list_shards(_source: WebDatasetSource, files: Sequence[FileInfo]) -> list[Shard]:
     """One shard per tar."""
     tars = [file for file in files if file.uri.endswith(".tar")]
     return [Shard(f"{number:06d}", (file,)) for number, file in enumerate(tars)]
 
 
-def read(shard: Shard, max_bytes: int, wanted: frozenset[str] | None, caption_key: str) -> Iterator[Record]:
+def read(
+    source: WebDatasetSource, shard: Shard, max_bytes: int, wanted: frozenset[str] | None
+) -> Iterator[Record]:
     """The records of a tar, in order; only the pictures in `wanted`, if given, are read."""
     members = _members(shard.files[0].uri, max_bytes, wanted)
     seen: set[str] = set()
     for key, group in groupby(members, key=lambda member: member.key):
-        for record in _records(list(group), key in seen, caption_key):
+        for record in _records(list(group), key in seen, source.caption_key):
             if wanted is None or record.source in wanted:
                 yield record
         seen.add(key)

@@ -48,7 +48,7 @@ Examples:
 - `nextscale generate "a red circle" -o circle.png`: pictures from the trained model
 - `nextscale run --recipe folder --set sources.t2i.uri=./holiday`: your own captioned pictures
 - `nextscale run --recipe demo --select t2i/captioned`: stop after curation; `--select` takes asset keys
-  (`t2i/captioned`), patterns (`packs/*`), groups (`group:curation`), or several with commas
+  (`t2i/captioned`), patterns (`packs/*`), groups (`group:curation_t2i`), or several with commas
 - `nextscale import-tokenizer tokenflow_clipb_32k_enhanced.pt -o tokenflow`: published weights into our format
 - `nextscale evaluate-tokenizer ./holiday --size 256`: what a tokenizer keeps of your pictures
 - `nextscale flops`: what an image costs, as the paper counts and as the model is

@@ -25,7 +25,7 @@ def run(
         typer.Option(
             "--select",
             help="Stop there: make only these assets and what they need. A key (`t2i/captioned`), a pattern "
-            "(`packs/*`), a group (`group:curation`), several with commas; `key+` adds all downstream.",
+            "(`packs/*`), a group (`group:curation_t2i`), several with commas; `key+` adds all downstream.",
             metavar="SELECTION",
         ),
     ] = None,
@@ -39,7 +39,7 @@ def run(
     Examples:
 
     - `nextscale run --recipe folder --set sources.t2i.uri=./holiday`
-    - `nextscale run --recipe my.yaml --select group:curation --home s3://bucket/project`
+    - `nextscale run --recipe my.yaml --select group:curation_t2i --home s3://bucket/project`
     - `nextscale run --set stages.pretrain_256.steps=500`
     """
     from infra.errors import UserError

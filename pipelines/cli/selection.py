@@ -21,7 +21,7 @@ def with_upstream(selection: str, assets: Sequence[JobAsset]) -> str:
 
     Args:
         selection: terms separated by commas: a key (`t2i/captioned`), a pattern (`t2i/*`) or a group
-            (`group:curation`). A leading `+` (and everything upstream) is allowed and changes nothing,
+            (`group:curation_t2i`). A leading `+` (and everything upstream) is allowed and changes nothing,
             for what a selection needs is always made; a trailing one adds everything downstream.
         assets: the recipe's assets.
 

@@ -17,7 +17,8 @@ from infra import storage
 from infra.errors import UserError
 from infra.settings import prepare_dagster_home, resolve_home
 from infra.yaml_model import load_yaml_model
-from jobs.recipe import Recipe, ScenesSource
+from jobs.recipe import Recipe
+from jobs.recipe.sources import Listed, Mix, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,7 @@ def begin(home: str | None, recipe: str, overrides: list[str] | None = None) -> 
         UserError: the recipe cannot be read or is wrong, or the home cannot be written.
     """
     model = load_yaml_model(Recipe, _find(recipe), overrides)
-    workspace = Workspace(resolve_home(home), _with_absolute_source(model))
+    workspace = Workspace(resolve_home(home), _with_absolute_sources(model))
     text = yaml.safe_dump(workspace.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     storage.publish_bytes(storage.join(workspace.home, CURRENT), text.encode())
     return workspace
@@ -109,14 +110,20 @@ def _find(recipe: str) -> str:
     raise UserError("no such recipe", recipe, f"Give a YAML file, or the name of a shipped recipe: {names}")
 
 
-def _with_absolute_source(recipe: Recipe) -> Recipe:
+def _with_absolute_sources(recipe: Recipe) -> Recipe:
     """A relative source folder means one thing here and another where Dagster runs."""
-    source = recipe.sources.t2i
-    if isinstance(source, ScenesSource) or storage.is_remote(source.uri):
-        return recipe
-    path = os.path.abspath(os.path.expanduser(source.uri))
-    sources = recipe.sources.model_copy(update={"t2i": source.model_copy(update={"uri": path})})
-    return recipe.model_copy(update={"sources": sources})
+    given: dict[str, Source] = {
+        family: _absolute(source) for family, source in recipe.sources.given().items()
+    }
+    return recipe.model_copy(update={"sources": recipe.sources.model_copy(update=given)})
+
+
+def _absolute(source: Source) -> Source:
+    if isinstance(source, Mix):
+        return source.model_copy(update={"parts": {n: _absolute(part) for n, part in source.parts.items()}})
+    if not isinstance(source, Listed) or storage.is_remote(source.uri):
+        return source
+    return source.model_copy(update={"uri": os.path.abspath(os.path.expanduser(source.uri))})
 
 
 def _local_recipe(home: str) -> str:

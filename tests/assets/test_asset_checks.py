@@ -40,14 +40,8 @@ from jobs.recipe import (
     TokenizerStage,
 )
 from jobs.schemas import PACKS_SCHEMA, TOKENS_SCHEMA, DocumentTokens, SegmentTokens, to_row, with_metadata
-from jobs.specs import (
-    BalanceSettings,
-    EvaluateSettings,
-    FilterSettings,
-    PackSettings,
-    TokenizerSettings,
-    TrainSettings,
-)
+from jobs.specs import EvaluateSettings, PackSettings, TokenizerSettings, TrainSettings
+from jobs.specs.t2i import BalanceSettings, FilterSettings
 from model.scales import ScaleSchedule
 
 Row = dict[str, Any]

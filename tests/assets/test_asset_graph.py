@@ -60,7 +60,7 @@ def test_dagster_accepts_the_definitions(project: Project) -> None:
     definitions = build_definitions(project)
     dg.Definitions.validate_loadable(definitions)
     names = {job.name for job in definitions.resolve_all_job_defs()}
-    assert {"curate_drop", "train_tokenizer", "extract_tokens", "train_and_evaluate"} <= names
+    assert {"curate_t2i", "train_tokenizer", "extract_tokens", "train_and_evaluate"} <= names
 
 
 def test_every_job_asset_has_a_blocking_check(project: Project) -> None:

@@ -18,7 +18,7 @@ from assets.build import asset_key
 from assets.locate import NotReadyError, all_places, current_drops, locate
 from assets.plan import StageResult, materialize_stale, statuses
 from assets.project import Project
-from assets.sources import RAW_KEY, report_drops
+from assets.sources import raw_key, report_drops
 from infra.errors import UserError
 from infra.reporter import SilentReporter
 from infra.settings import prepare_dagster_home
@@ -40,7 +40,7 @@ def test_a_walk_makes_every_drop_in_order(curated: Curated) -> None:
     assert made == [(f"t2i/{s}", drop) for drop in ("t2i-0000", "t2i-0001") for s in STAGES]
     assert not any(result.reused for result in results)
     assert [r.counts.total for r in results if r.asset == "t2i/filtered"] == [60, 60]
-    for drop in current_drops(instance):
+    for drop in current_drops(instance)["t2i"]:
         counts = [r.counts for r in results if r.partition == drop]
         assert [c.kept for c in counts[:-1]] == [c.total for c in counts[1:]]
 
@@ -87,10 +87,10 @@ def test_a_page_shows_counts_reasons_columns_and_pictures(curated: Curated) -> N
 
 def test_raw_data_has_a_version_per_drop(curated: Curated) -> None:
     project, instance, _ = curated
-    assert report_drops(project, instance) == ["t2i-0000", "t2i-0001"]
-    event = latest(instance, RAW_KEY, "t2i-0000")
+    assert report_drops(project, instance)["t2i"] == ["t2i-0000", "t2i-0001"]
+    event = latest(instance, raw_key("t2i"), "t2i-0000")
     assert event.metadata["kept"].value == 60
-    raw = dg.AssetRecordsFilter(asset_key=RAW_KEY)
+    raw = dg.AssetRecordsFilter(asset_key=raw_key("t2i"))
     assert len(instance.fetch_materializations(raw, limit=10).records) == 2, "nothing new, nothing said"
 
 
@@ -164,7 +164,7 @@ def test_places_are_known_once_their_inputs_are(curated: Curated, tmp_path: Path
     with pytest.raises(UserError, match="Did you mean 't2i/captioned'"):
         locate(project, drops, "t2i/captiond", "t2i-0000")
     with pytest.raises(NotReadyError, match="no data is discovered"):
-        locate(project, [], "tokenizer/pixel")
+        locate(project, {"t2i": []}, "tokenizer/pixel")
 
 
 def test_progress_reaches_who_watches(curated: Curated, instance: dg.DagsterInstance) -> None:

@@ -11,12 +11,13 @@ import torch
 from infra.job import JobSpec
 from infra.manifest import Output
 from infra.reporter import SilentReporter
-from jobs.curate import filter as filter_job
+from jobs.curate.t2i import filter as filter_job
 from jobs.recipe import Duplicates, Filters, ScenesSource, SemanticEncoder, Source
 from jobs.semantic.train import run
 from jobs.sources.discover import list_shards
 from jobs.sources.shards import publish_shards
-from jobs.specs import FilterSettings, SemanticSettings
+from jobs.specs import SemanticSettings
+from jobs.specs.t2i import FilterSettings
 
 Spec = JobSpec[SemanticSettings]
 MakeSpec = Callable[..., Spec]
@@ -36,7 +37,7 @@ def filter_source(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -
     def make(source: Source) -> str:
         folder = tmp_path_factory.mktemp("drop")
         filters = Filters(min_entropy=0.27, min_sharpness=10, max_border=0.94)
-        publish_shards(Output(str(folder / "raw")), list_shards(source))
+        publish_shards(Output(str(folder / "raw")), list_shards("t2i", source))
         spec = JobSpec[FilterSettings](
             asset="t2i/filtered",
             fingerprint="f",

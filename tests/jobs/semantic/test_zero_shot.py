@@ -17,13 +17,14 @@ from infra.job import JobSpec, Resources
 from infra.manifest import read_manifest
 from infra.reporter import SilentReporter
 from jobs.curate.stage import kept_rows, read_catalogue
-from jobs.curate.topics import run
+from jobs.curate.t2i.topics import run
 from jobs.models import model_folder
 from jobs.recipe import Topics
 from jobs.semantic.encoder import load_encoder
 from jobs.semantic.pictures import read_thumbnails
 from jobs.semantic.zero_shot import PictureClassifier, Verdict
-from jobs.specs import SemanticSettings, TopicSettings
+from jobs.specs import SemanticSettings
+from jobs.specs.t2i import TopicSettings
 
 Spec = JobSpec[SemanticSettings]
 Classify = Callable[..., str]

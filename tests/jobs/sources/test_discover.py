@@ -21,7 +21,9 @@ from jobs.recipe import (
     TokenizerStage,
     WebDatasetSource,
 )
+from jobs.recipe.sources import Mix
 from jobs.sources.discover import discover, raw_output
+from jobs.sources.read import read_pictures
 from jobs.sources.shards import read_shards
 
 
@@ -47,9 +49,9 @@ def test_drops_hold_every_file_once(tmp_path: Path) -> None:
     fill(tmp_path / "in", 10)
     plan = recipe(FolderSource(uri=str(tmp_path / "in"), shard_records=2, drop_shards=2))
     home = str(tmp_path / "home")
-    drops = discover(plan, home)
+    drops = discover(plan, home)["t2i"]
     assert drops == ["t2i-0000", "t2i-0001", "t2i-0002"]
-    shards = [shard for drop in drops for shard in read_shards(raw_output(plan, home, drop))]
+    shards = [shard for drop in drops for shard in read_shards(raw_output(plan, home, "t2i", drop))]
     assert [f.uri for shard in shards for f in shard.files] == [
         str(p) for p in sorted((tmp_path / "in").iterdir())
     ]
@@ -62,7 +64,7 @@ def test_again_without_change_is_the_same_and_a_change_touches_its_drop_only(tmp
     home = str(tmp_path / "home")
 
     def folders() -> dict[str, str]:
-        return {drop: raw_output(plan, home, drop) for drop in discover(plan, home)}
+        return {drop: raw_output(plan, home, "t2i", drop) for drop in discover(plan, home)["t2i"]}
 
     first = folders()
     assert folders() == first
@@ -75,8 +77,8 @@ def test_again_without_change_is_the_same_and_a_change_touches_its_drop_only(tmp
 
 def test_scenes_need_no_files(tmp_path: Path) -> None:
     plan = recipe(ScenesSource(count=250, shard_records=100))
-    assert discover(plan, str(tmp_path)) == ["t2i-0000"]
-    folder = raw_output(plan, str(tmp_path), "t2i-0000")
+    assert discover(plan, str(tmp_path)) == {"t2i": ["t2i-0000"]}
+    folder = raw_output(plan, str(tmp_path), "t2i", "t2i-0000")
     assert [(s.start, s.records) for s in read_shards(folder)] == [(0, 100), (100, 100), (200, 50)]
     assert read_manifest(folder).counts.kept == 250
 
@@ -104,7 +106,7 @@ def test_a_folder_with_nothing_to_read_is_one_clear_line(tmp_path: Path, kind: t
 def test_a_drop_that_is_gone_is_an_error(tmp_path: Path) -> None:
     plan = recipe(ScenesSource(count=1))
     with pytest.raises(UserError, match="not discovered"):
-        raw_output(plan, str(tmp_path), "t2i-0000")
+        raw_output(plan, str(tmp_path), "t2i", "t2i-0000")
 
 
 def test_a_name_that_is_not_utf8_is_one_clear_line(tmp_path: Path) -> None:
@@ -118,8 +120,8 @@ def test_a_bucket_is_a_source_and_a_home(s3_root: str) -> None:
     storage.publish_bytes(f"{s3_root}/in/a.png", b"x")
     storage.publish_bytes(f"{s3_root}/in/a.txt", b"a caption")
     plan = recipe(FolderSource(uri=f"{s3_root}/in"))
-    (drop,) = discover(plan, f"{s3_root}/home")
-    (shard,) = read_shards(raw_output(plan, f"{s3_root}/home", drop))
+    (drop,) = discover(plan, f"{s3_root}/home")["t2i"]
+    (shard,) = read_shards(raw_output(plan, f"{s3_root}/home", "t2i", drop))
     assert [f.uri for f in shard.files] == [f"{s3_root}/in/a.png", f"{s3_root}/in/a.txt"]
 
 
@@ -132,3 +134,19 @@ def test_discovery_is_light() -> None:
     script = "import sys, jobs.sources.discover; print(sorted({'torch', 'ray', 'cv2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_mix_has_the_shards_of_every_part_and_each_family_its_own_drops(tmp_path: Path) -> None:
+    parts = {"one": ScenesSource(count=30, shard_records=10), "two": ScenesSource(count=5, seed=1)}
+    plan = recipe(Mix[ScenesSource](parts=parts, drop_shards=3))
+    drops = discover(plan, str(tmp_path))["t2i"]
+    shards = [s for drop in drops for s in read_shards(raw_output(plan, str(tmp_path), "t2i", drop))]
+    assert [(s.name, s.part) for s in shards] == [
+        ("one-000000", "one"),
+        ("one-000001", "one"),
+        ("one-000002", "one"),
+        ("two-000000", "two"),
+    ]
+    assert len(drops) == 2
+    records = [record for shard in shards for record in read_pictures(plan.sources.t2i, shard, 1 << 20)]
+    assert len({record.source for record in records}) == 35

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from infra.storage import FileInfo, list_files
+from jobs.recipe import FolderSource
 from jobs.sources import MAX_CAPTION_BYTES, Record
 from jobs.sources.folder import list_shards, read
 
@@ -8,8 +9,9 @@ LIMIT = 1000
 
 
 def records(folder: Path, wanted: frozenset[str] | None = None) -> list[Record]:
-    shards = list_shards(list_files(str(folder)), 2)
-    return [record for shard in shards for record in read(shard, LIMIT, wanted)]
+    source = FolderSource(uri=str(folder), shard_records=2)
+    shards = list_shards(source, list_files(str(folder)))
+    return [record for shard in shards for record in read(source, shard, LIMIT, wanted)]
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
@@ -68,7 +70,8 @@ def test_only_wanted_records_are_read(tmp_path: Path) -> None:
 
 def test_shards_have_a_bound_and_never_split_a_name() -> None:
     names = ["a.jpg", "b.jpg", "b.png", "b.txt", "c.jpg", "d.jpg"]
-    shards = list_shards([FileInfo(f"/x/{name}", 1, "") for name in names], 2)
+    files = [FileInfo(f"/x/{name}", 1, "") for name in names]
+    shards = list_shards(FolderSource(uri="/x", shard_records=2), files)
     assert [[f.uri[3:] for f in shard.files] for shard in shards] == [
         ["a.jpg"],
         ["b.jpg", "b.png", "b.txt"],

@@ -6,6 +6,7 @@ import pytest
 
 from infra.errors import UserError
 from infra.storage import list_files
+from jobs.recipe import ParquetSource
 from jobs.sources import Record
 from jobs.sources.parquet import list_shards, read
 
@@ -13,8 +14,9 @@ LIMIT = 1000
 
 
 def records(folder: Path, wanted: frozenset[str] | None = None, caption: str = "caption") -> list[Record]:
-    (shard,) = list_shards(list_files(str(folder)))
-    return list(read(shard, LIMIT, wanted, "image", caption))
+    source = ParquetSource(uri=str(folder), caption_column=caption)
+    (shard,) = list_shards(source, list_files(str(folder)))
+    return list(read(source, shard, LIMIT, wanted))
 
 
 def write(folder: Path, images: pa.Array, captions: pa.Array) -> Path:

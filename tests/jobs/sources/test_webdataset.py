@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.storage import list_files
+from jobs.recipe import WebDatasetSource
 from jobs.sources import Record
 from jobs.sources.webdataset import list_shards, read
 
@@ -24,8 +25,9 @@ def tar(members: list[tuple[str, bytes]]) -> bytes:
 
 def records(folder: Path, data: bytes, wanted: frozenset[str] | None = None) -> list[Record]:
     (folder / "s.tar").write_bytes(data)
-    (shard,) = list_shards(list_files(str(folder)))
-    found = list(read(shard, LIMIT, wanted, "caption"))
+    source = WebDatasetSource(uri=str(folder))
+    (shard,) = list_shards(source, list_files(str(folder)))
+    found = list(read(source, shard, LIMIT, wanted))
     assert len({record.source for record in found}) == len(found)
     return found
 

@@ -43,7 +43,7 @@ def test_help_and_doctor_load_nothing_heavy(argument: str) -> None:
 def test_help_teaches(nextscale: Run) -> None:
     done = nextscale("--help")
     assert done.returncode == 0
-    for word in (*COMMANDS, "recipe", "--select", "group:curation", "Examples"):
+    for word in (*COMMANDS, "recipe", "--select", "group:curation_t2i", "Examples"):
         assert word in done.stdout
     assert nextscale().stdout == done.stdout
 

@@ -31,7 +31,7 @@ def test_a_key_stops_there_and_takes_what_it_needs() -> None:
 
 
 def test_groups_patterns_and_lists() -> None:
-    assert reach("group:curation") == reach("t2i/captioned") == reach("t2i/*")
+    assert reach("group:curation_t2i") == reach("t2i/captioned") == reach("t2i/*")
     assert "tokenizer/joint" in reach("tokens/t2i")
     assert reach("t2i/topics, tokenizer/joint") == reach("tokenizer/joint")
     assert reach("training/*") == reach("group:training")
@@ -54,7 +54,7 @@ def test_nothing_that_is_needed_is_left_out(terms: list[str]) -> None:
     ("selection", "message"),
     [
         ("t2i/captoined", "--select: 't2i/captoined' selects nothing. Did you mean 't2i/captioned'?"),
-        ("group:curaton", "--select: 'group:curaton' selects nothing. Did you mean 'group:curation'?"),
+        ("group:curaton", "--select: 'group:curaton' selects nothing. Did you mean 'group:curation_t2i'?"),
         ("zzz", f"--select: 'zzz' selects nothing. Assets: {', '.join(KEYS)}"),
         (" , ", f"--select: the selection is empty. Assets: {', '.join(KEYS)}"),
     ],

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.curate.documents import plan_units
+from jobs.curate.t2i.documents import plan_units
 from jobs.sources.shards import Shard
 
 SHARDS = [Shard("000000", ()), Shard("000001", ())]

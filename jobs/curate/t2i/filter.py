@@ -16,13 +16,13 @@ from infra.catalogue import BASE_FIELDS
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output, read_table
 from infra.reporter import Reporter
-from jobs.curate.decisions import decide
 from jobs.curate.figures import filtered_figures
 from jobs.curate.pictures import show_filtered
-from jobs.curate.records import SCORES_SCHEMA, score_shard
 from jobs.curate.stage import CATALOGUE, commit, count_rows, only_input
+from jobs.curate.t2i.decisions import decide
+from jobs.curate.t2i.records import SCORES_SCHEMA, score_shard
 from jobs.sources.shards import Shard, publish_shards, read_shards
-from jobs.specs import FilterSettings
+from jobs.specs.t2i import FilterSettings
 from jobs.units import Unit, run_units
 
 _NOT_IN_CATALOGUE = ("colours", "thumbnail")

@@ -25,7 +25,7 @@ from jobs.curate.stage import (
     read_catalogue,
     reject,
 )
-from jobs.specs import BalanceSettings
+from jobs.specs.t2i import BalanceSettings
 
 
 def run(spec: JobSpec[BalanceSettings], report: Reporter) -> Manifest:

@@ -1,4 +1,4 @@
-"""Group `curation`: from raw pictures to documents, drop by drop."""
+"""Text-to-image: from raw pictures to captioned documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
 from assets.job_asset import JobAsset, Settings
 from assets.tokenizer import semantic_assets
 from jobs.recipe import Recipe
-from jobs.specs import BalanceSettings, CaptionSettings, FilterSettings, TopicSettings
+from jobs.specs.t2i import BalanceSettings, CaptionSettings, FilterSettings, TopicSettings
 
 
 def filter_assets() -> list[JobAsset]:
@@ -17,7 +17,7 @@ def filter_assets() -> list[JobAsset]:
         _stage(
             "filtered",
             "raw/t2i",
-            "jobs.curate.filter:run",
+            "jobs.curate.t2i.filter:run",
             lambda recipe, _: FilterSettings(
                 source=recipe.sources.t2i,
                 filters=recipe.curation.t2i.filters,
@@ -37,7 +37,7 @@ def assets(recipe: Recipe) -> list[JobAsset]:
         _stage(
             "topics",
             "t2i/filtered",
-            "jobs.curate.topics:run",
+            "jobs.curate.t2i.topics:run",
             _topic_settings,
             "A topic for each picture.",
             more_inputs=encoder,
@@ -45,7 +45,7 @@ def assets(recipe: Recipe) -> list[JobAsset]:
         _stage(
             "balanced",
             "t2i/topics",
-            "jobs.curate.balance:run",
+            "jobs.curate.t2i.balance:run",
             lambda recipe, _: BalanceSettings(balance=recipe.curation.t2i.balance),
             "Resampled to a flatter distribution of topics.",
             (TOPIC_SHARE,),
@@ -53,7 +53,7 @@ def assets(recipe: Recipe) -> list[JobAsset]:
         _stage(
             "captioned",
             "t2i/balanced",
-            "jobs.curate.caption:run",
+            "jobs.curate.t2i.caption:run",
             lambda recipe, _: CaptionSettings(
                 source=recipe.sources.t2i, captions=recipe.curation.t2i.captions
             ),
@@ -80,10 +80,11 @@ def _stage(
 ) -> JobAsset:
     return JobAsset(
         key=f"t2i/{name}",
-        group="curation",
+        group="curation_t2i",
         job=job,
         area=f"curated/t2i/{name}",
         inputs=(source, *more_inputs),
+        records_from=() if source == "raw/t2i" else (source,),
         settings=settings,
         description=description,
         partitioning="drop",

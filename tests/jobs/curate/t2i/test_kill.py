@@ -21,8 +21,8 @@ SCRIPT = """
 import sys
 from infra.job import JobSpec
 from infra.reporter import SilentReporter
-from jobs.curate.filter import run
-from jobs.specs import FilterSettings
+from jobs.curate.t2i.filter import run
+from jobs.specs.t2i import FilterSettings
 run(JobSpec[FilterSettings].model_validate_json(sys.argv[1]), SilentReporter())
 """
 
@@ -47,7 +47,7 @@ def test_a_killed_run_continues_to_the_same_bytes(
     tmp_path: Path, read_all: Callable[[str], dict[str, bytes]]
 ) -> None:
     raw = str(tmp_path / "raw")
-    publish_shards(Output(raw), list_shards(SOURCE))
+    publish_shards(Output(raw), list_shards("t2i", SOURCE))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert start(raw, whole).wait() == 0
     process = start(raw, killed)

@@ -4,7 +4,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.curate.balance import choose, topic_cap
+from jobs.curate.t2i.balance import choose, topic_cap
 
 COUNTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 300), max_size=6)
 SHARES = st.integers(1, 100).map(lambda n: n / 100)

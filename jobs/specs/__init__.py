@@ -8,59 +8,18 @@ from __future__ import annotations
 from typing import Literal
 
 from jobs.recipe import (
-    Balance,
-    Captions,
-    Duplicates,
     Evaluation,
-    Filters,
     Level,
     Model,
     Packing,
     Section,
     SemanticEncoder,
-    Source,
     Stage,
     TokenizerEvaluation,
     TokenizerShared,
     TokenizerStage,
     Tokens,
-    Topics,
 )
-
-
-class DropSettings(Section):
-    """raw/t2i: the listing of one drop. Written by discovery, not by a job."""
-
-    source: Source
-
-
-class FilterSettings(Section):
-    """t2i/filtered, input raw/t2i."""
-
-    source: Source
-    filters: Filters
-    duplicates: Duplicates
-
-
-class TopicSettings(Section):
-    """t2i/topics, input t2i/filtered; and tokenizer/semantic where pictures tell their topic."""
-
-    topics: Topics
-    pretrained: str | None = None
-    """The semantic encoder where none is trained."""
-
-
-class BalanceSettings(Section):
-    """t2i/balanced, input t2i/topics."""
-
-    balance: Balance
-
-
-class CaptionSettings(Section):
-    """t2i/captioned, input t2i/balanced: publishes the curated documents."""
-
-    source: Source
-    captions: Captions
 
 
 class SemanticSettings(Section):

@@ -25,7 +25,7 @@ from jobs.curate.stage import (
     set_column,
 )
 from jobs.recipe import Topics
-from jobs.specs import TopicSettings
+from jobs.specs.t2i import TopicSettings
 
 
 def run(spec: JobSpec[TopicSettings], report: Reporter) -> Manifest:

@@ -2,9 +2,9 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.curate.decisions import decide
-from jobs.curate.records import SCORES_SCHEMA
 from jobs.curate.stage import count_rows
+from jobs.curate.t2i.decisions import decide
+from jobs.curate.t2i.records import SCORES_SCHEMA
 from jobs.recipe import Duplicates, Filters
 
 GOOD = {

@@ -14,7 +14,6 @@ from infra.job import JobSpec
 from infra.manifest import Manifest, Output
 from infra.reporter import Reporter
 from jobs.curate.captions import judge_caption
-from jobs.curate.documents import Part, plan_units, write_unit
 from jobs.curate.figures import captioned_figures
 from jobs.curate.pictures import show_captioned
 from jobs.curate.stage import (
@@ -30,9 +29,10 @@ from jobs.curate.stage import (
     set_column,
     with_stage,
 )
+from jobs.curate.t2i.documents import Part, plan_units, write_unit
 from jobs.recipe import Captions
 from jobs.sources.shards import read_shards
-from jobs.specs import CaptionSettings
+from jobs.specs.t2i import CaptionSettings
 from jobs.units import Unit, run_units
 
 UNIT_BYTES = 256 << 20

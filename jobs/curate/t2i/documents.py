@@ -13,10 +13,10 @@ from infra.catalogue import Counts
 from infra.document import Document, ImageSegment, TextSegment, format_id
 from infra.errors import UserError
 from infra.manifest import Output, Receipt
-from jobs.curate.records import FAMILY
+from jobs.curate.t2i.records import FAMILY
 from jobs.curated import Media, tar_bytes
 from jobs.recipe import Source
-from jobs.sources.read import read_records
+from jobs.sources.read import read_pictures
 from jobs.sources.shards import Shard
 from jobs.units import Unit
 
@@ -74,7 +74,7 @@ def _cut(rows: list[Row], unit_bytes: int) -> Iterator[list[Row]]:
 def _documents(part: Part, source: Source) -> Iterator[tuple[Document, Media]]:
     rows = {row["source"]: row for row in part.rows}
     largest = max(row["bytes"] for row in part.rows)
-    for record in read_records(source, part.shard, largest, frozenset(rows)):
+    for record in read_pictures(source, part.shard, largest, frozenset(rows)):
         row = rows.pop(record.source)
         if record.image is None or hashlib.sha256(record.image).hexdigest() != row["sha256"]:
             raise _changed(record.source)

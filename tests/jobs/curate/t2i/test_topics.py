@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from jobs.curate.topics import TopicClassifier
+from jobs.curate.t2i.topics import TopicClassifier
 from jobs.recipe import Topics
 
 TOPICS = Topics(taxonomy={"animal": ["cat", "polar bear"], "food": ["Café", "hot dog"], "dog": ["dog"]})
@@ -39,5 +39,5 @@ def test_words_are_no_patterns() -> None:
 
 
 def test_topics_by_caption_need_no_torch() -> None:
-    code = "import sys, jobs.curate.topics; sys.exit('torch' in sys.modules)"
+    code = "import sys, jobs.curate.t2i.topics; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

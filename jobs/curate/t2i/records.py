@@ -15,9 +15,9 @@ from jobs.curate.scores import measure
 from jobs.images import DecodeError, decode, picture_format
 from jobs.recipe import Filters
 from jobs.sources import Record
-from jobs.sources.read import read_records
+from jobs.sources.read import read_pictures
 from jobs.sources.shards import Shard
-from jobs.specs import FilterSettings
+from jobs.specs.t2i import FilterSettings
 from jobs.units import Unit
 
 FAMILY: Final = "t2i"
@@ -50,7 +50,7 @@ SCORES_SCHEMA = pa.schema(
 
 def score_shard(unit: Unit[Shard], output: Output, settings: FilterSettings) -> Receipt:
     """Score one shard and publish its table. Pictures are held one at a time."""
-    records = read_records(settings.source, unit.payload, settings.filters.max_bytes)
+    records = read_pictures(settings.source, unit.payload, settings.filters.max_bytes)
     rows = [score_row(record, unit.name, settings.filters) for record in records]
     entry = output.publish_table(
         f"data/{unit.name}.scores.parquet", pa.Table.from_pylist(rows, schema=SCORES_SCHEMA)

@@ -17,12 +17,12 @@ from infra.job import Job, JobSpec, Resources
 from infra.manifest import Output
 from infra.reporter import SilentReporter
 from infra.storage import list_files
-from jobs.curate import balance, caption, topics
-from jobs.curate import filter as filter_job
+from jobs.curate.t2i import balance, caption, topics
+from jobs.curate.t2i import filter as filter_job
 from jobs.recipe import Balance, Captions, Duplicates, Filters, FolderSource, Source, Topics
 from jobs.sources.discover import list_shards
 from jobs.sources.shards import publish_shards
-from jobs.specs import BalanceSettings, CaptionSettings, FilterSettings, TopicSettings
+from jobs.specs.t2i import BalanceSettings, CaptionSettings, FilterSettings, TopicSettings
 
 FILTERS = Filters(max_bytes=200_000, max_pixels=2_000_000)
 TAXONOMY = {"cat": ["cat"], "dog": ["dog"]}
@@ -137,7 +137,7 @@ def curate(ray_session: None) -> Curate:
 def publish_raw(source: Source, home: Path) -> str:
     """The listing of a source as one drop."""
     folder = str(home / "raw")
-    publish_shards(Output(folder), list_shards(source))
+    publish_shards(Output(folder), list_shards("t2i", source))
     return folder
 
 

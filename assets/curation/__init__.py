@@ -1,0 +1,1 @@
+"""Group `curation`: from raw data to documents, drop by drop, one module per family."""

@@ -1,0 +1,1 @@
+"""Curation of text-to-image data: filtered, topics, balanced, captioned. Each stage keeps every row."""
