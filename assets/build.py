@@ -76,7 +76,7 @@ def asset_key(key: str) -> dg.AssetKey:
 def run_checks(place: Place, manifest: Manifest, project: Project) -> list[tuple[Check, Verdict]]:
     """Every check of an output with its verdict."""
     settings = place.asset.settings(project.recipe, place.partition)
-    published = Published(place.folder, manifest, place.inputs, settings)
+    published = Published(place.folder, manifest, place.inputs, settings, place.asset.records_from)
     return [(check, check.run(published)) for check in place.asset.checks]
 
 

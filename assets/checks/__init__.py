@@ -25,6 +25,8 @@ class Published:
     """Folders of the inputs, by asset key."""
     settings: Any
     """The job's settings, of the type in jobs.specs."""
+    records_from: tuple[str, ...] = ()
+    """Inputs whose kept records the output accounts for."""
 
     def table(self, path: str, columns: list[str] | None = None) -> pa.Table:
         """A published Parquet file."""

@@ -33,8 +33,7 @@ def _conservation(output: Published) -> Verdict:
     statuses = Counter(rows["status"].to_pylist())
     rejected = rows.filter(pc.equal(rows["status"], "rejected"))
     reasons = Counter(rejected["reason"].to_pylist())
-    # Models that records are judged by hand on none.
-    sources = [key for key in output.inputs if not key.startswith("tokenizer/")]
+    sources = [key for key in output.inputs if key.startswith("raw/") or key in output.records_from]
     handed_on = sum(m.counts.kept for key in sources for m in output.input_manifests(key))
     problems = []
     if len(rows) != counts.total:

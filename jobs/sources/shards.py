@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import pyarrow as pa
@@ -78,4 +78,11 @@ def read_shards(folder: str) -> list[Shard]:
         for (name, part, records, start), group in groupby(
             rows, key=lambda r: (r["shard"], r["part"], r["records"], r["start"])
         )
+    ]
+
+
+def without_versions(shards: Iterable[Shard]) -> list[Shard]:
+    """Shards for the stages that follow: files written anew with the same content change nothing there."""
+    return [
+        replace(shard, files=tuple(replace(file, version="") for file in shard.files)) for shard in shards
     ]

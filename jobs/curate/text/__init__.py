@@ -1,0 +1,1 @@
+"""Curation of text: scored, filtered, mixed."""
