@@ -74,10 +74,10 @@ class NextScaleTransformer(nn.Module):
         """Input embeddings of a pack: text rows, with the images' inputs laid over them: [T, E]."""
         is_text = (batch.tokens_T >= 0) & (batch.tokens_T < self.config.text_vocabulary)
         x_TE: Tensor = self.model.embed_tokens(batch.tokens_T.where(is_text, self.config.end_id))
-        for group in batch.images:
-            images_INE = self.visual(group.inputs_IN, group.schedule, group.mode)
-            x_TE = x_TE.index_copy(0, group.places_IM.flatten(), images_INE.flatten(0, 1).to(x_TE.dtype))
-        return x_TE
+        images_PE = self.visual(batch.images)
+        places = [group.places_IM.flatten() for group in batch.images]
+        places_P = torch.cat([batch.tokens_T[:0], *places])
+        return x_TE.index_copy(0, places_P, images_PE.to(x_TE.dtype))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits over the unified vocabulary: [..., E] -> [..., text + V + 2]."""

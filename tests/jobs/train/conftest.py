@@ -16,11 +16,12 @@ from infra.manifest import FileEntry, Manifest, Output
 from jobs.recipe import Model, Packing, Stage
 from jobs.schemas import PACKS_SCHEMA, DocumentTokens, SegmentTokens, to_row, with_metadata
 from jobs.specs import TrainSettings
-from model.scales import square
+from model.scales import ScaleSchedule, square
 from model.text import load_text_tokenizer
 from model.tokenizer import ImageTokenizer, TokenizerConfig
 
-SCHEDULE = square([1, 2, 3], 16)
+SCHEDULES = [square([1, 2, 3], 16), ScaleSchedule("wide", ((1, 1), (1, 2), (2, 3)), 16)]
+"""Packs hold one shape or both, so processes that share a step do not see the same ones."""
 CODES = TokenizerConfig.preset("tiny").codebook_size
 
 
@@ -53,7 +54,7 @@ def packs_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 def write_packs(folder: Path, files: list[int]) -> str:
     """Publish packs of random documents; `files` says how many packs each file has."""
     output = Output(str(folder))
-    schema = with_metadata(PACKS_SCHEMA, [SCHEDULE], {"stage": "test"})
+    schema = with_metadata(PACKS_SCHEMA, SCHEDULES, {"stage": "test"})
     entries, first = [], 0
     for number, count in enumerate(files):
         rows = [pack_row(first + i) for i in range(count)]
@@ -75,10 +76,11 @@ def pack_row(number: int) -> dict[str, Any]:
 def _document(sample_id: int) -> dict[str, Any]:
     rng = np.random.default_rng(sample_id)
     ids = rng.integers(0, load_text_tokenizer().size, 3 + sample_id % 7).astype(np.uint32)
-    codes = [rng.integers(0, CODES, SCHEDULE.tokens).astype(np.uint16) for _ in range(2)]
-    image = SegmentTokens("image", True, np.empty(0, np.uint32), SCHEDULE.name, *codes)
+    schedule = SCHEDULES[sample_id // 2 % 2]
+    codes = [rng.integers(0, CODES, schedule.tokens).astype(np.uint16) for _ in range(2)]
+    image = SegmentTokens("image", True, np.empty(0, np.uint32), schedule.name, *codes)
     document = DocumentTokens(sample_id, "t2i", (SegmentTokens("text", True, ids), image))
-    return to_row(document, len(ids) + SCHEDULE.tokens + 1, 1.0)
+    return to_row(document, len(ids) + schedule.tokens + 1, 1.0)
 
 
 def _commit(output: Output, asset: str, files: list[FileEntry]) -> None:

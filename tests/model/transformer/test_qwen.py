@@ -185,7 +185,7 @@ def test_images_start_at_the_sizes_of_text(tmp_path: Path, tie: bool) -> None:
     assert torch.allclose((code_rows - mean).norm(dim=1), spread, rtol=1e-4)
 
     size = ours.model.embed_tokens.weight.square().mean().sqrt()
-    inputs = ours.visual(torch.as_tensor(image(SMALL).inputs)[None], SMALL)[0]
+    inputs = ours.visual(pack([[image(SMALL)]], ours.config).images)
     assert (inputs.square().mean(1).sqrt() / size).tolist() == pytest.approx([1.0] * len(inputs), rel=0.8)
     assert torch.equal(ours.visual.codebook.weight, CODEBOOK)
     assert not ours.visual.scale_count.weight.any()
@@ -201,8 +201,7 @@ def test_sizes_follow_the_checkpoint(tmp_path: Path) -> None:
         model.save_pretrained(tmp_path / name)
     once, tenfold = (load(tmp_path / name) for name in ("once", "tenfold"))
     assert torch.allclose(tenfold.visual_head.weight, 10 * once.visual_head.weight, rtol=1e-3, atol=1e-5)
-    codes = torch.as_tensor(image(SMALL).inputs)[None]
-    a, b = (model.visual(codes, SMALL) for model in (once, tenfold))
+    a, b = (model.visual(pack([[image(SMALL)]], model.config).images) for model in (once, tenfold))
     assert torch.allclose(b, 10 * a, rtol=1e-3, atol=1e-5)
 
 

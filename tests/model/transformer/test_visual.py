@@ -4,14 +4,21 @@ from typing import Literal
 
 import pytest
 import torch
-from documents import CODES, SMALL, WIDE, make_model
+from documents import CODES, MODES, SINGLE, SMALL, WIDE, image, make_model, text
 from torch.nn.functional import interpolate
 
 from model.scales import ScaleSchedule
+from model.transformer.config import ContextMode, TransformerConfig
+from model.transformer.layout import ImageGroup, Part, pack
 
 
 def codes(schedule: ScaleSchedule, seed: int = 0) -> torch.Tensor:
     return torch.randint(CODES, (2, schedule.tokens), generator=torch.Generator().manual_seed(seed))
+
+
+def group(codes_IN: torch.Tensor, mode: ContextMode = "shifted") -> ImageGroup:
+    """Images whose places in a pack do not matter."""
+    return ImageGroup(SMALL, mode, codes_IN, torch.empty(len(codes_IN), 0))
 
 
 @torch.no_grad()
@@ -58,7 +65,7 @@ def test_the_finest_codes_are_never_inputs() -> None:
     found = codes(SMALL)
     changed = found.clone()
     changed[:, 5:] = (changed[:, 5:] + 1) % CODES
-    assert torch.equal(visual(found, SMALL), visual(changed, SMALL))
+    assert torch.equal(visual([group(found)]), visual([group(changed)]))
 
 
 @pytest.mark.parametrize("features", ["residual", "accumulated"])
@@ -79,9 +86,9 @@ def test_an_image_that_is_read_is_fed_its_own_codes(features: Literal["residual"
         inputs = visual.widen(features_ICHW.flatten(2).transpose(1, 2))
         return visual.connect(torch.nn.functional.gelu(inputs)) + label
 
-    native, final = visual(found, SMALL, "native"), visual(found, SMALL, "final")
+    native, final = (visual([group(found, m)]).unflatten(0, (2, -1)) for m in ("native", "final"))
     assert torch.allclose(native[:, 2:6], fed(second, 2), atol=1e-5)
-    assert torch.allclose(native[:, :1], visual.block(found, SMALL, 1))
+    assert torch.allclose(native[:, :1], visual.block(found, SMALL, 1), atol=1e-5)
     assert torch.allclose(final[:, 1:-1], fed(whole, 3), atol=1e-5)
     assert native.shape[1] == 14 + 2
     assert final.shape[1] == 9 + 2
@@ -95,3 +102,28 @@ def test_the_number_of_scales_is_seen_once_trained() -> None:
     assert not torch.allclose(visual.block(found, SMALL, 2), visual.block(found, longer, 2))
     visual.reset_parameters()
     assert torch.equal(visual.block(found, SMALL, 2), visual.block(found, longer, 2))
+
+
+@pytest.mark.parametrize(
+    "documents", [[], [[image()]], [[image(), image(WIDE, 1)], [image(SMALL, 2), image(SINGLE)]]]
+)
+def test_every_layer_is_called_once_whatever_the_images(documents: list[list[Part]]) -> None:
+    """Also for text alone; and each of its weights gets a gradient. Processes that share them rely on it."""
+    model = make_model()
+    called: list[str] = []
+    for name, layer in model.visual.named_children():
+        layer.register_forward_hook(lambda *_, name=name: called.append(name))
+    model(pack([[text(3)], *documents], model.config)).loss_sum.backward()
+    assert sorted(called) == sorted(name for name, _ in model.visual.named_children())
+    assert all(p.grad is not None for p in model.visual.parameters())
+
+
+@pytest.mark.parametrize("config", MODES)
+@torch.no_grad()
+def test_images_of_several_shapes_are_fed_what_each_is_alone(config: TransformerConfig) -> None:
+    visual = make_model(context_mode=config.context_mode).visual
+    parts = [image(SMALL), image(WIDE, 1), image(SMALL, 2, loss=False), image(SINGLE, 3, loss=False)]
+    groups = pack([parts], config).images
+    assert len(groups) > 1
+    alone = torch.cat([visual([group]) for group in groups])
+    assert torch.allclose(visual(groups), alone, atol=1e-5)
