@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assets import evaluation, packing, tokenizer, tokens, training
-from assets.curation import t2i
+from assets.curation import edit, fetch, subject, synthetic, t2i, text, understanding
 from assets.job_asset import JobAsset
 from jobs.recipe import Recipe
 
@@ -20,9 +20,15 @@ def job_assets(recipe: Recipe) -> list[JobAsset]:
         )
     ]
     return [
-        *t2i.filter_assets(),
+        *fetch.assets(recipe),
+        *t2i.filter_assets(fetch.records_asset(recipe, "t2i")),
         *tokenizer.semantic_assets(recipe),
         *t2i.assets(recipe),
+        *text.assets(recipe),
+        *understanding.assets(recipe),
+        *subject.assets(recipe, fetch.records_asset(recipe, "subject")),
+        *synthetic.assets(recipe),
+        *edit.assets(recipe),
         *tokenizer.assets(recipe),
         *tokens.assets(),
         *stages,

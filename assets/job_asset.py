@@ -41,7 +41,8 @@ class JobAsset:
     """Of an unpartitioned asset that reads tokens: the level it reads."""
     checks: tuple[Check, ...] = ()
     thresholds: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that only checks read, as pydantic's `exclude`: they do not change what is made."""
+    """Settings that do not change what is made, as pydantic's `exclude`: what only checks read, or what only
+    decides how fast it is made."""
     version: str = "1"
     """Of the job's code: raise it when the same inputs and settings give something else."""
 

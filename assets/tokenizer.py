@@ -30,7 +30,7 @@ def semantic_assets(recipe: Recipe) -> list[JobAsset]:
             group="tokenizer",
             job="jobs.semantic.train:run",
             area="checkpoints/tokenizer/semantic",
-            inputs=("t2i/filtered",),
+            inputs=("t2i/filtered", "t2i/scored"),
             settings=lambda recipe, _: SemanticSettings(
                 semantic=recipe.tokenizer.semantic,
                 preset=recipe.tokenizer.preset,

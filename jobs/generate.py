@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
@@ -21,13 +22,13 @@ from jobs.written import Generation, Written, images
 from model.scales import ScaleSchedule, nearest
 from model.text import TextTokenizer
 from model.tokenizer import ImageTokenizer
+from model.transformer.generate import Progress
 from model.transformer.generate import generate as write_documents
 from model.transformer.layout import ImagePart, Part, TextPart
 from model.transformer.model import NextScaleTransformer
 from model.transformer.sampling import SamplingOptions, TextSampling
 from model.transformer.writer import Request
 
-Progress = Callable[[int, int], None]
 Mode = Literal["picture", "text", "think", "interleaved"]
 """What is wanted: a picture at once; text alone; text that comes to a picture; both until the model ends."""
 
@@ -106,7 +107,7 @@ class Generator:
     def sample(
         self, prompt: str, seeds: Sequence[int], sampling: Sampling, progress: Progress | None = None
     ) -> list[Image.Image]:
-        """One picture of a prompt for each seed; `progress` is told (scales done, scales).
+        """One picture of a prompt for each seed.
 
         Raises:
             UserError: the prompt is too long, or the model has diverged.
@@ -117,7 +118,7 @@ class Generator:
     def write(
         self, ask: Ask, seeds: Sequence[int], sampling: Sampling, progress: Progress | None = None
     ) -> list[Written]:
-        """What is written for an ask, once for each seed; `progress` is told (scales done, scales).
+        """What is written for an ask, once for each seed.
 
         Raises:
             UserError: the prompt is too long, has more marks than pictures, or the model has diverged.
@@ -212,17 +213,19 @@ def generate(
         checkpoint: output folder of `training/<stage>`.
         tokenizer: output folder of `tokenizer/decoder`.
         level: whose schedule nearest to `aspect` the pictures have.
-        progress: told (scales done, scales) over all asks.
+        progress: told the scales and the tokens of all asks.
 
     Raises:
         UserError: a folder holds no finished model, an ask cannot be met, or the model has diverged.
     """
     generator = Generator.load(checkpoint, tokenizer, level, text_tokenizer, aspect)
     seeds = {ask.prompt: sample_seeds(seed, ask.prompt, samples) for ask in asks}
+    whole = _Whole(progress, len(asks)) if progress else None
     written = []
-    for number, ask in enumerate(asks):
-        tell = _offset(progress, number, len(asks)) if progress else None
-        written.append(generator.write(ask, seeds[ask.prompt], sampling, tell))
+    for ask in asks:
+        written.append(generator.write(ask, seeds[ask.prompt], sampling, whole))
+        if whole:
+            whole.next()
     made_by = {
         "prompts": seeds,
         "mode": asks[0].mode,
@@ -235,6 +238,22 @@ def generate(
     return Generation([ask.prompt for ask in asks], written, made_by)
 
 
-def _offset(progress: Progress, number: int, total: int) -> Progress:
-    """Progress of prompt `number` as progress of all of them."""
-    return lambda done, scales: progress(number * scales + done, total * scales)
+@dataclass
+class _Whole:
+    """Progress of one ask after another as progress of all of them."""
+
+    progress: Progress
+    asks_left: int
+    before: Counter[str] = field(default_factory=Counter)
+    now: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, done: int, most: int, unit: str) -> None:
+        self.now[unit] = done
+        before = self.before[unit]
+        self.progress(before + done, before + self.asks_left * most, unit)
+
+    def next(self) -> None:
+        """The next ask begins."""
+        self.before += self.now
+        self.now.clear()
+        self.asks_left -= 1

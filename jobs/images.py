@@ -44,11 +44,29 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         DecodeError: with reason `empty_file`, `not_an_image`, `too_many_pixels`, `animated`,
             `truncated`, `corrupt` or `unsupported_mode`.
     """
-    if not data:
-        raise DecodeError("empty_file", "0 bytes")
+    return _to_rgb(_decode(data, max_pixels))
+
+
+def decode_reduced(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, int, int]:
+    """Decode a picture for looking at it small: every byte is read, but fewer pixels are made.
+
+    Returns:
+        The picture as `decode` gives it, or a JPEG at the smallest of the scales that its coding offers whose
+        sides are at least `side` pixels; and the width and height of the whole picture.
+    """
     picture = _open(data, max_pixels)
+    whole = picture.size
+    picture.draft(None, (side, side))
     _load(picture, data)
-    return _to_rgb(_upright(picture))
+    lying = picture.size
+    upright = _upright(picture)
+    width, height = whole if upright.size == lying else whole[::-1]
+    return _to_rgb(upright), width, height
+
+
+def decode_rgba(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode a picture to RGBA, upright, with the transparency it has; see `decode`."""
+    return _to_rgba(_decode(data, max_pixels))
 
 
 def picture_format(data: bytes) -> str:
@@ -63,7 +81,16 @@ def fit(image: Image.Image, width: int, height: int) -> Image.Image:
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
+def _decode(data: bytes, max_pixels: int) -> Image.Image:
+    """An upright picture in whatever mode its file has."""
+    picture = _open(data, max_pixels)
+    _load(picture, data)
+    return _upright(picture)
+
+
 def _open(data: bytes, max_pixels: int) -> Image.Image:
+    if not data:
+        raise DecodeError("empty_file", "0 bytes")
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         moving = picture.format in _MOVING and bool(getattr(picture, "is_animated", False))
@@ -126,6 +153,15 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         if picture.mode == "F":
             raise ValueError("floating-point samples have no known range")
         return picture.convert("RGB")
+    except ValueError as error:
+        raise DecodeError("unsupported_mode", f"{picture.mode}: {_line(error)}") from error
+
+
+def _to_rgba(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or not picture.has_transparency_data:
+        return _to_rgb(picture).convert("RGBA")
+    try:
+        return picture.convert("RGBA")
     except ValueError as error:
         raise DecodeError("unsupported_mode", f"{picture.mode}: {_line(error)}") from error
 

@@ -1,4 +1,4 @@
-"""Checks of curation: thresholds hold for what was kept, and the published pictures decode."""
+"""Checks that families share: thresholds hold for what was kept, and the published pictures decode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from assets.checks import Check, Published, Verdict, no_problems
-from assets.checks.records import kept
+from assets.checks.records import catalogue, kept
 from infra import storage
 from jobs.recipe import Filters
 
@@ -26,6 +26,7 @@ def _thresholds(output: Published) -> Verdict:
         "min_entropy": lambda row: row["entropy"] >= filters.min_entropy,
         "min_sharpness": lambda row: row["sharpness"] >= filters.min_sharpness,
         "max_border": lambda row: row["border"] <= filters.max_border,
+        "max_frame": lambda row: row["frame"] <= filters.max_frame,
     }
     rows = kept(output).to_pylist()
     problems = [
@@ -41,18 +42,18 @@ def _aspect(row: dict[str, float]) -> float:
     return max(row["width"], row["height"]) / max(1, min(row["width"], row["height"]))
 
 
-def _share(output: Published) -> Verdict:
-    topics = Counter(kept(output)["topic"].to_pylist())
-    total = sum(topics.values())
-    largest, number = topics.most_common(1)[0] if topics else ("", 0)
-    share = number / total if total else 0.0
-    limit = output.settings.balance.max_share
-    # A share below 1 / topics cannot be had; the job then removes nothing and says so.
-    possible = limit * len(topics) >= 1
-    problems = []
-    if possible and share > limit + 1e-9:
-        problems.append(f"topic {largest!r} has {share:.1%}, the limit is {limit:.1%}")
-    return no_problems(problems, f"the largest topic has {share:.1%}", largest_share=share, limit=limit)
+def _duplicates(output: Published) -> Verdict:
+    rows = catalogue(output).to_pylist()
+    stay = [row for row in rows if row["status"] == "kept"]
+    ids = {row["sample_id"] for row in stay}
+    doubled = [r for r in rows if r["status"] == "rejected" and r["reason"].endswith("_duplicate")]
+    problems = [
+        f"{row['source']} repeats nothing that was kept" for row in doubled if row["duplicate_of"] not in ids
+    ]
+    equal = Counter(row["sha256"] for row in stay)
+    problems += [f"{n} kept pictures have the checksum {sha256}" for sha256, n in equal.items() if n > 1]
+    fine = f"{len(doubled)} duplicates, each of a picture that stays"
+    return no_problems(problems, fine, duplicates=len(doubled))
 
 
 def _decodable(output: Published) -> Verdict:
@@ -113,6 +114,6 @@ def _documents(output: Published) -> Verdict:
 
 
 THRESHOLDS = Check("thresholds_hold", "Every kept record satisfies every threshold.", _thresholds)
-TOPIC_SHARE = Check("topic_share", "No topic exceeds its share of what is kept.", _share)
+DUPLICATES = Check("duplicates_stay_once", "Of equal pictures one stays, and is named.", _duplicates)
 DECODABLE = Check("decodable", f"Published pictures decode: {DECODED} of each tar.", _decodable)
 DOCUMENTS = Check("documents_published", "The tars hold each kept record once, and no other.", _documents)

@@ -9,6 +9,7 @@ from assets.job_asset import JobAsset
 from jobs.recipe import Recipe
 from jobs.recipe.curation.understanding import UnderstandingCuration
 from jobs.recipe.sources import Source
+from jobs.recipe.vlm import SPEED_ONLY
 from jobs.specs.understanding import (
     CheckDialoguesSettings,
     DialoguesSettings,
@@ -60,6 +61,7 @@ def _written(curation: UnderstandingCuration) -> JobAsset:
         ),
         description="Curated pictures with captions, questions and answers to be learnt, as WebDataset tars.",
         partitioning="drop",
+        thresholds={"vlm": SPEED_ONLY},
         checks=(*_RECORDS, UNIQUE_IDS, TASKS, DECODABLE, DOCUMENTS),
     )
 

@@ -22,6 +22,9 @@ from jobs.sources.shards import publish_shards, read_shards
 CATALOGUE = "data/catalogue.parquet"
 EARLIER = "data/earlier.parquet"
 
+ERRORED = frozenset({"vlm_unreachable"})
+"""Reasons that say nothing of the record: trying later may help."""
+
 
 def read_catalogue(folder: str) -> pa.Table:
     """The catalogue of a finished curation stage."""
@@ -65,8 +68,8 @@ def set_column(table: pa.Table, name: str, values: list[Any], type_: pa.DataType
 
 
 def reject(table: pa.Table, reasons: list[str | None], details: list[str | None]) -> pa.Table:
-    """Set status, reason and detail of every row: kept where the reason is None."""
-    status = ["rejected" if reason else "kept" for reason in reasons]
+    """Set status, reason and detail of every row: kept where the reason is None, errored for ERRORED."""
+    status = ["errored" if r in ERRORED else "rejected" if r else "kept" for r in reasons]
     table = set_column(table, "status", status, pa.string())
     table = set_column(table, "reason", list(reasons), pa.string())
     return set_column(table, "detail", list(details), pa.string())

@@ -92,7 +92,7 @@ class SceneAlbumsSource(Drawn):
     """Albums of scenes in which a shape appears again, elsewhere and among others. `count` is of pictures."""
 
     kind: Literal["scene_albums"] = "scene_albums"
-    album_pictures: int = Field(default=5, ge=2)
+    album_pictures: int = Field(default=5, ge=2, le=13)
 
 
 class SceneTextsSource(Section):
@@ -111,19 +111,31 @@ class SceneTextsSource(Section):
 class Fetch(Section):
     """Limits of fetching pictures by their URLs."""
 
+    max_bytes: int = Field(default=50_000_000, ge=1)
+    """Of one picture; a larger one is given up on while it comes."""
     connections: int = Field(default=32, ge=1)
     """At once, in one worker."""
+    per_host: int = Field(default=4, ge=1)
+    """At once, from one worker to one host."""
     timeout: float = Field(default=20.0, gt=0)
-    """Seconds for one picture, from the first byte sent to the last received."""
+    """Seconds for one picture, from the first byte sent to the last received, redirects included."""
     attempts: int = Field(default=3, ge=1)
-    """Of one URL; waits grow and are jittered."""
+    """Of one URL; waits grow and are jittered, or are what the server asks for."""
     redirects: int = Field(default=5, ge=0)
     private_addresses: bool = False
     """Fetch from loopback and private networks, too: only for data sets of your own."""
     respect_noai: bool = True
     """Leave out pictures whose X-Robots-Tag says `noai`, `noimageai`, `noindex` or `noimageindex`."""
+    contact: str = Field(default="", max_length=200, pattern=r"^[ -~]*$")
+    """An address or a page of yours, told to every server beside this software's name."""
+    max_errored: float = Field(default=0.5, ge=0, le=1)
+    """Where a larger share of a drop could not be reached, nothing is made from the drop."""
     round: int = Field(default=0, ge=0)
     """Raise it to try again what could not be fetched; what could is not fetched again."""
+
+
+PACE = frozenset({"connections", "per_host", "timeout", "attempts", "contact", "max_errored", "round"})
+"""Settings of `Fetch` that change nothing about a picture that came or was refused."""
 
 
 class UrlSource(Listed):
@@ -169,6 +181,8 @@ class RealEditSource(Listed):
     """RealEdit: CSV with `input_image_name`, `instruction`, `output_image_name` beside the pictures."""
 
     kind: Literal["realedit"] = "realedit"
+    image_folder: str = ""
+    """Below `uri`: where the names of pictures lead from; empty is the folder of the CSV file."""
     shard_records: int = Field(default=1000, ge=1)
 
 
@@ -183,6 +197,8 @@ class OmniCorpusSource(UrlSource):
     """OmniCorpus-CC: Parquet with parallel lists `images` (URLs) and `texts`: the pictures of a page."""
 
     kind: Literal["omnicorpus"] = "omnicorpus"
+    shard_records: int = Field(default=2_000, ge=1)
+    """Pages in one unit of work."""
 
 
 class LlavaOneVisionSource(Listed):
@@ -243,13 +259,30 @@ OneSource = OneT2I | OneEdit | OneSubject | OneUnderstanding | OneText
 Source = T2ISource | EditSource | SubjectSource | UnderstandingSource | TextSource
 
 
+def is_fetched(source: Source) -> bool:
+    """Whether the pictures of a source, or of a part of it, are URLs."""
+    parts = source.parts.values() if isinstance(source, Mix) else (source,)
+    return any(isinstance(part, UrlSource) for part in parts)
+
+
+K = TypeVar("K", bound=Section)
+
+
+def without_fetch(source: K) -> K:
+    """The same source for stages after fetching, to which it is all one how pictures were fetched."""
+    if isinstance(source, Mix):
+        return source.model_copy(update={"parts": {n: without_fetch(one) for n, one in source.parts.items()}})
+    return source.model_copy(update={"fetch": Fetch()}) if isinstance(source, UrlSource) else source
+
+
 class Sources(Section):
     """Where each family's raw data comes from; only pictures with captions are needed."""
 
     t2i: T2ISource
     understanding: UnderstandingSource | None = None
     edit: EditSource | None = None
-    subject: SubjectSource | None = None
+    subject: SubjectSource | Literal["t2i"] | None = None
+    """`t2i`: the same pictures, in the groups that their source puts them in, such as folders."""
     text: TextSource | None = None
 
     def given(self) -> dict[Family, Source]:
@@ -258,7 +291,7 @@ class Sources(Section):
             "t2i": self.t2i,
             "understanding": self.understanding,
             "edit": self.edit,
-            "subject": self.subject,
+            "subject": self.t2i if self.subject == "t2i" else self.subject,
             "text": self.text,
         }
         return {family: source for family, source in found.items() if source is not None}

@@ -1,27 +1,34 @@
-"""Captioned pictures of filtered drops, small: the thumbnails that filtering stored, in memory.
+"""Captioned pictures of filtered drops, small: the thumbnails that scoring stored, in memory.
 
 Shapes: N pictures, B of them, H W pixels, T positions of a text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from PIL import Image
 from torch import Tensor
 
 from infra import storage
-from infra.errors import UserError
 from infra.manifest import read_table
 from jobs.curate.stage import CATALOGUE, kept_rows
-from jobs.images import DecodeError, decode, fit
+from jobs.curate.thumbnails import read_thumbnails
+from jobs.images import fit
 from model.semantic import text_ids
 from model.text import TextTokenizer
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Folders of a finished drop: `t2i/filtered` says what stays, `t2i/scored` has the thumbnails."""
+
+    filtered: str
+    scored: str
 
 
 @dataclass(frozen=True)
@@ -29,17 +36,17 @@ class Captioned:
     """The pictures to use, a row each in the order of sample ids, and what became of the others."""
 
     rows: pa.Table
-    """Columns `sample_id`, `folder`, `shard`, `source`, `caption`."""
+    """Columns `sample_id`, `folder` (of the scores), `shard`, `source`, `caption`."""
     no_caption: int
     beyond_limit: int
 
 
-def find_captioned(folders: Sequence[str], limit: int) -> Captioned:
-    """The kept pictures of finished filtered folders that have a caption; of many, the smallest ids.
+def find_captioned(drops: Sequence[Drop], limit: int) -> Captioned:
+    """The filtered pictures of drops that have a caption; of many, the smallest ids.
 
-    The order of the folders changes nothing.
+    The order of the drops changes nothing.
     """
-    kept = pa.concat_tables([_catalogue(folder) for folder in folders])
+    kept = pa.concat_tables([_catalogue(drop) for drop in drops])
     captioned = kept.filter(pc.not_equal(pc.utf8_trim_whitespace(kept["caption"]), ""))
     rows = captioned.sort_by([("sample_id", "ascending"), ("source", "ascending")])
     used = rows.slice(0, limit)
@@ -86,29 +93,9 @@ def read_pairs(rows: pa.Table, side: int, text: TextTokenizer) -> Pairs:
     return Pairs(torch.from_numpy(pixels_NCHW), text_ids(text, captions), captions)
 
 
-def read_thumbnails(folder: str, shard: str, sources: Collection[str]) -> Iterator[tuple[str, Image.Image]]:
-    """The thumbnails of some records of a shard, each with its source, in the shard's order.
-
-    Raises:
-        UserError: one cannot be decoded.
-    """
-    uri = storage.join(folder, f"data/{shard}.scores.parquet")
-    table = read_table(uri, ["source", "thumbnail"])
-    for source, data in zip(table["source"].to_pylist(), table["thumbnail"], strict=True):
-        if source in sources:
-            yield source, _decode(data.as_py(), f"{uri}#{source}")
-
-
-def _catalogue(folder: str) -> pa.Table:
+def _catalogue(drop: Drop) -> pa.Table:
     """The kept rows of a drop, as `Captioned` has them."""
     columns = ["sample_id", "shard", "source", "caption"]
-    kept = kept_rows(read_table(storage.join(folder, CATALOGUE), [*columns, "status"])).select(columns)
-    return kept.append_column("folder", pa.array([folder] * len(kept), pa.string()))
-
-
-def _decode(data: bytes | None, where: str) -> Image.Image:
-    try:
-        return decode(data or b"")
-    except DecodeError as error:
-        what = f"a stored thumbnail cannot be decoded: {error.reason} ({error.detail})"
-        raise UserError(what, where, "Remove its folder and filter the drop again") from error
+    catalogue = read_table(storage.join(drop.filtered, CATALOGUE), [*columns, "status"])
+    kept = kept_rows(catalogue).select(columns)
+    return kept.append_column("folder", pa.array([drop.scored] * len(kept), pa.string()))

@@ -6,7 +6,7 @@ from infra.errors import UserError
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output
 from infra.reporter import Reporter
-from jobs.semantic.pictures import find_captioned
+from jobs.semantic.pictures import Drop, find_captioned
 from jobs.semantic.worker import SemanticTask, split, train
 from jobs.specs import SemanticSettings
 from jobs.train.harness import run_loop
@@ -33,9 +33,10 @@ def run(spec: JobSpec[SemanticSettings], report: Reporter) -> Manifest:
 
 def _task(spec: JobSpec[SemanticSettings]) -> SemanticTask:
     """The task, checked before anything is loaded."""
-    filtered = tuple(spec.inputs["t2i/filtered"])
-    task = SemanticTask(spec.output, spec.seed, filtered, _config(spec.settings), spec.settings)
-    found = find_captioned(filtered, spec.settings.semantic.pictures)
+    folders = zip(spec.inputs["t2i/filtered"], spec.inputs["t2i/scored"], strict=True)
+    drops = tuple(Drop(filtered, scored) for filtered, scored in folders)
+    task = SemanticTask(spec.output, spec.seed, drops, _config(spec.settings), spec.settings)
+    found = find_captioned(drops, spec.settings.semantic.pictures)
     captions = found.rows["caption"].to_pylist()
     different = len({captions[number] for number in split(found)[0]})
     if different < _LEAST_CAPTIONS:

@@ -25,7 +25,7 @@ from jobs.models import load_text
 from jobs.semantic.batches import batches
 from jobs.semantic.encoder import TrainedOn
 from jobs.semantic.evaluate import evaluate, sigmoid_loss
-from jobs.semantic.pictures import Captioned, find_captioned, read_pairs
+from jobs.semantic.pictures import Captioned, Drop, find_captioned, read_pairs
 from jobs.specs import SemanticSettings
 from jobs.tokenizer.batches import hold_out
 from jobs.train.checkpoints import Checkpoints
@@ -57,7 +57,7 @@ class SemanticTask:
 
     output: str
     seed: int
-    filtered: tuple[str, ...]
+    drops: tuple[Drop, ...]
     config: TokenizerConfig
     settings: SemanticSettings
 
@@ -97,7 +97,7 @@ class _Trainer:
 
     def __init__(self, world: World, task: SemanticTask) -> None:
         self._world, self._task, self._settings = world, task, task.settings.semantic
-        self._found = find_captioned(task.filtered, self._settings.pictures)
+        self._found = find_captioned(task.drops, self._settings.pictures)
         text = load_text(task.settings.text_tokenizer)
         pairs = read_pairs(self._found.rows, self._settings.side, text)
         trained, held_out = split(self._found)

@@ -32,6 +32,8 @@ class Record:
     """What the picture appeared in together with others: a page, an album, a folder."""
     reason: str | None = None
     detail: str | None = None
+    metadata: str | None = None
+    """What else the source says of the picture, such as scores and its licence: a JSON object."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,9 @@ def _publish(home: str, family: Family, source: Source, drop: str, shards: list[
 
 
 def _manifest(asset: str, drop: str, name: str, shards: list[Shard], entry: FileEntry) -> Manifest:
-    records = sum(shard.records for shard in shards)
+    # Where one shard cannot tell its records before they are read, the listing counts none.
+    records = sum(shard.records for shard in shards) if all(shard.records for shard in shards) else 0
+    sizes = {file.uri: file.bytes for shard in shards for file in shard.files}
     return Manifest(
         asset=asset,
         partition=drop,
@@ -131,7 +133,7 @@ def _manifest(asset: str, drop: str, name: str, shards: list[Shard], entry: File
         metadata={
             "shards": len(shards),
             "files": entry.rows,
-            "bytes": sum(f.bytes for shard in shards for f in shard.files),
+            "bytes": sum(sizes.values()),
         },
     )
 

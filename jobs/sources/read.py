@@ -21,6 +21,22 @@ _MODULES: dict[type[Any], str] = {
     kinds.WebDatasetSource: "webdataset",
     kinds.ParquetSource: "parquet",
     kinds.ScenesSource: "scenes",
+    kinds.SceneEditsSource: "scene_edits",
+    kinds.UniWorldSource: "uniworld",
+    kinds.RealEditSource: "realedit",
+    kinds.ShareGpt4oSource: "sharegpt4o",
+    kinds.JsonlSource: "jsonl",
+    kinds.MegalithSource: "url_lists",
+    kinds.ReLaionSource: "url_lists",
+    kinds.CoyoSource: "url_lists",
+    kinds.CommonCatalogSource: "common_catalog",
+    kinds.OmniCorpusSource: "omnicorpus",
+    kinds.SceneTextsSource: "scene_texts",
+    kinds.TextJsonlSource: "texts",
+    kinds.NemotronCcSource: "texts",
+    kinds.MegaMathSource: "megamath",
+    kinds.LlavaOneVisionSource: "llava_onevision",
+    kinds.SceneAlbumsSource: "scene_albums",
 }
 
 R = TypeVar("R", bound=AnyRecord)

@@ -31,8 +31,8 @@ _SCHEMA = pa.schema(
 class Shard:
     """Files that one unit of work reads, in order.
 
-    `records` is how many records they hold where the listing can tell, else 0. `start` is the first
-    record's number for sources that make their records instead of reading files.
+    `records` is how many records they hold where the listing can tell, else 0. `start` is the number of the
+    first record: of a source that makes its records, or of a shard that is some rows of a file.
     """
 
     name: str

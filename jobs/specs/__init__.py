@@ -23,7 +23,8 @@ from jobs.recipe import (
 
 
 class SemanticSettings(Section):
-    """tokenizer/semantic, input t2i/filtered (all drops): a small SigLIP2 of the preset's size."""
+    """tokenizer/semantic, inputs t2i/filtered and t2i/scored (all drops): a small SigLIP2 of the preset's
+    size."""
 
     semantic: SemanticEncoder
     preset: str

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from jobs.recipe import Balance, Captions, Duplicates, Filters, Section, Source, Topics
+from jobs.recipe.curation.t2i import Embedding, Selection
+from jobs.recipe.vlm import VlmSettings
+
+
+class ScoreSettings(Section):
+    """t2i/scored, input raw/t2i or what was fetched. No threshold is here, so changing one scores nothing."""
+
+    source: Source
+    max_bytes: int
+    """Encoded size, and width times height: limits of what is decoded at all."""
+    max_pixels: int
 
 
 class FilterSettings(Section):
-    """t2i/filtered, input raw/t2i."""
+    """t2i/filtered, input t2i/scored."""
 
-    source: Source
     filters: Filters
     duplicates: Duplicates
 
 
+class EmbedSettings(Section):
+    """t2i/embedded, input t2i/scored; and tokenizer/semantic where that encoder is trained."""
+
+    source: Source
+    max_pixels: int
+    embedding: Embedding
+    pretrained: str | None = None
+    """The semantic encoder where none is trained."""
+
+
+class SelectSettings(Section):
+    """t2i/selected, inputs t2i/filtered, t2i/embedded and, for what people see, t2i/scored."""
+
+    selection: Selection
+
+
 class TopicSettings(Section):
-    """t2i/topics, input t2i/filtered; and tokenizer/semantic where pictures tell their topic."""
+    """t2i/topics, input t2i/selected, or t2i/filtered where nothing is embedded; by picture also t2i/embedded
+    and, where it is trained, tokenizer/semantic for the words."""
 
     topics: Topics
+    embedding: Embedding | None = None
+    """Of topics by picture: whose words are embedded."""
     pretrained: str | None = None
     """The semantic encoder where none is trained."""
 
@@ -32,3 +63,5 @@ class CaptionSettings(Section):
 
     source: Source
     captions: Captions
+    vlm: VlmSettings | None = Field(default=None)
+    """Who captions, where the source does not."""

@@ -3,8 +3,8 @@
 Every row is as long as its own document, so new positions attend to whole slices of the cache: there is
 neither padding nor a mask, and a row's arithmetic does not depend on the rows beside it.
 
-Shapes: R rows of the cache, B rows that grow, T positions of a pack, Q new positions of a row, S positions
-so far, L layers, H heads, G key and value heads, D width of a head.
+Shapes: R rows of the cache, B rows that grow, Q new positions of a row, T positions of a pack or of all rows
+that grow, S positions so far, L layers, H heads, G key and value heads, D width of a head.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class KeyValueCache:
         runs = self._runs(rows)
         for row in rows:
             self.lengths[row] += count
-        return _Extending(self, runs)
+        return _Extending(self, runs, count)
 
     def clear(self, rows: Sequence[int]) -> None:
         """Forget what rows hold."""
@@ -82,16 +82,18 @@ class _Reading:
 
 
 class _Extending:
-    def __init__(self, cache: KeyValueCache, runs: Sequence[_Run]) -> None:
-        self._cache, self._runs = cache, runs
+    def __init__(self, cache: KeyValueCache, runs: Sequence[_Run], count: int) -> None:
+        self._cache, self._runs, self._count = cache, runs, count
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, /) -> Tensor:
-        """[B, Q, heads, D] -> [B, Q, H, D]."""
-        pieces = (torch.split(x, [run.count for run in self._runs]) for x in (queries, keys, values))
+        """[T, heads, D] -> [T, H, D]."""
+        by_row = (x.view(-1, self._count, *x.shape[1:]) for x in (queries, keys, values))
+        pieces = (torch.split(x, [run.count for run in self._runs]) for x in by_row)
         mixed = [self._attend(layer, run, *piece) for run, *piece in zip(self._runs, *pieces, strict=True)]
-        return torch.cat(mixed)
+        return torch.cat(mixed).flatten(0, 1)
 
     def _attend(self, layer: int, run: _Run, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """[B, Q, heads, D] -> [B, Q, H, D]."""
         stop = run.length + queries.shape[1]
         rows = slice(run.row, run.row + run.count)
         self._cache.keys_LRSGD[layer, rows, run.length : stop] = keys

@@ -28,7 +28,8 @@ from model.transformer.session import Session
 from model.transformer.writer import Request, Writer, has_images
 
 Decode = Callable[[Tensor, ScaleSchedule], Tensor]
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]
+"""Told how many are done, of how many at most, and of what: `scales` of images, or `tokens` of text."""
 
 _BRANCHES: tuple[Branch, ...] = ("everything", "images", "nothing")
 
@@ -56,7 +57,7 @@ def generate_images(
         decode: codes [B, N] of a schedule to images, such as `ImageTokenizer.decode`.
         prompts: text ids, without `<boi>`; may be empty.
         seeds: one per prompt.
-        progress: called with (scales done, scales) after every scale.
+        progress: told the scales after every one.
 
     Raises:
         ValueError: a prompt is longer than the model's context.
@@ -98,7 +99,7 @@ def generate(
     """Continue documents.
 
     Args:
-        progress: called with (scales done, scales) of all images that may be written, after every scale.
+        progress: told the scales of all images after every scale, and the ids of all texts after every id.
 
     Returns:
         What each request's document continues with: text and images in turn.
@@ -117,16 +118,23 @@ def generate(
         for number, request in enumerate(requests)
     ]
     _read_contexts(session, writers)
-    total = max(1, sum(r.images * len(r.schedule.grids) for r in requests if r.schedule))
     while pending := [writer for writer in writers if not writer.finished]:
         for together in _groups(pending):
-            if together[0].image is None:
+            if writes_text := together[0].image is None:
                 _write_token(session, together, text)
-                continue
-            _write_scale(session, together, sampling)
+            else:
+                _write_scale(session, together, sampling)
             if progress:
-                progress(sum(writer.scales_done for writer in writers), total)
+                progress(*(_tokens_done(writers) if writes_text else _scales_done(writers)))
     return [tuple(writer.parts) for writer in writers]
+
+
+def _tokens_done(writers: Sequence[Writer]) -> tuple[int, int, str]:
+    return sum(w.tokens_done for w in writers), sum(w.request.most_tokens for w in writers), "tokens"
+
+
+def _scales_done(writers: Sequence[Writer]) -> tuple[int, int, str]:
+    return sum(w.scales_done for w in writers), sum(w.request.most_scales for w in writers), "scales"
 
 
 def _branches(requests: Sequence[Request], sampling: SamplingOptions) -> list[Branch]:

@@ -3,7 +3,7 @@
 Every call is one forward pass. A document may stand in several rows that know different parts of it, as
 guidance asks.
 
-Shapes: R rows, B rows of a call, Q positions of a row, N codes so far, V codes,
+Shapes: R rows, B rows of a call, Q positions of a row, T positions of all of them, N codes so far, V codes,
 E hidden width.
 """
 
@@ -82,8 +82,9 @@ class Session:
         return [grid_positions(*grid, scale, self._times[row], self.model.config) for row in rows]
 
     def _extend(self, rows: Sequence[int], inputs_BQE: Tensor, positions: Sequence[Positions]) -> Tensor:
-        positions_BQ3 = torch.from_numpy(np.stack(positions)).to(self.device)
-        rotation = rotations(positions_BQ3, self.model.config)
+        positions_T3 = torch.from_numpy(np.concatenate(positions)).to(self.device)
+        rotation = rotations(positions_T3, self.model.config)
         attend: Attend = self._cache.extend(rows, inputs_BQE.shape[1])
-        hidden_BQE: Tensor = self.model.model(inputs_BQE.to(self.dtype), rotation, attend)
-        return hidden_BQE
+        inputs_TE = inputs_BQE.flatten(0, 1).to(self.dtype)
+        hidden_TE: Tensor = self.model.model(inputs_TE, rotation, attend)
+        return hidden_TE.view_as(inputs_BQE)

@@ -43,6 +43,16 @@ class Request:
         if not self.images and not self.text_first:
             raise ValueError("a request writes images, text, or both")
 
+    @property
+    def most_tokens(self) -> int:
+        """Text ids that may be written."""
+        return self.max_text if self.text_first or self.until_end else 0
+
+    @property
+    def most_scales(self) -> int:
+        """Scales of all images that may be written."""
+        return self.images * len(self.schedule.grids) if self.schedule else 0
+
     def capacity(self, config: TransformerConfig) -> int:
         """Positions that the finished document may take.
 
@@ -51,7 +61,7 @@ class Request:
         """
         read = position_count(self.context, config)
         images = self.images * (self.schedule.tokens + 1) if self.schedule else 0
-        written = images + (self.max_text if self.text_first or self.until_end else 0)
+        written = images + self.most_tokens
         if read + written > config.max_positions:
             raise ValueError(
                 f"{read} positions to read and up to {written} to write exceed the model's "
@@ -100,10 +110,14 @@ class Writer:
         return ("text",) if self.image is None else (self.image.schedule, self.image.scale)
 
     @property
+    def tokens_done(self) -> int:
+        """Ids of all its texts so far."""
+        return sum(len(part.ids) for part in self.parts if isinstance(part, TextPart)) + len(self.ids)
+
+    @property
     def text_left(self) -> int:
         """How many text ids may still be written."""
-        written = sum(len(part.ids) for part in self.parts if isinstance(part, TextPart))
-        return self.request.max_text - written - len(self.ids)
+        return self.request.max_text - self.tokens_done
 
     @property
     def images_left(self) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.errors import UserError
+from pipelines.cli.modes import Mode, choose_mode, watch_writing
 from pipelines.cli.options import HomeOption
 from pipelines.cli.output_file import require_writable
 
@@ -28,15 +28,6 @@ PICTURES = "tokenizer/decoder"
 """The same indices, drawn better."""
 RECIPES = "Default: the recipe's."
 MAX_IMAGE_BYTES = 50_000_000
-
-
-class Mode(StrEnum):
-    """What is wanted."""
-
-    picture = "picture"
-    text = "text"
-    think = "think"
-    interleaved = "interleaved"
 
 
 def generate(
@@ -125,7 +116,7 @@ def generate(
     """
     from pipelines.cli.workspace import resume
 
-    mode = _mode(text=text, think=think, interleaved=interleaved)
+    mode = choose_mode(text=text, think=think, interleaved=interleaved)
     texts = _texts(prompts or [], prompt_file, needed=not images)
     suffix = ".md" if mode is Mode.interleaved else ".png"
     out = out or Path(f"out{suffix}")
@@ -148,14 +139,6 @@ def generate(
     count = samples or (4 if mode is Mode.picture else 1)
     generation = _generate(workspace, place, asks, chosen, shape, count, seed, sampling)
     _write(generation, mode, out)
-
-
-def _mode(*, text: bool, think: bool, interleaved: bool) -> Mode:
-    chosen = [mode for mode, on in zip(list(Mode)[1:], (text, think, interleaved), strict=True) if on]
-    if len(chosen) > 1:
-        names = " and ".join(f"--{mode}" for mode in chosen)
-        raise UserError(f"{names} exclude each other", "generate", "Choose one")
-    return chosen[0] if chosen else Mode.picture
 
 
 def _texts(prompts: list[str], file: Path | None, *, needed: bool) -> list[str]:
@@ -267,7 +250,7 @@ def _generate(
 
     tokenizer = _tokenizer(workspace, place)
     with make_view() as view:
-        report = view.watch(f"generate {place.asset.key.removeprefix(TRAINING)}", None)
+        name = f"generate {place.asset.key.removeprefix(TRAINING)}"
         return sample(
             place.folder,
             tokenizer,
@@ -278,7 +261,7 @@ def _generate(
             seed=seed,
             sampling=sampling,
             aspect=aspect,
-            progress=lambda done, total: report.progress(done, total, "scales"),
+            progress=watch_writing(view, name, Mode(asks[0].mode)),
         )
 
 

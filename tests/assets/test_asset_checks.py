@@ -16,10 +16,11 @@ from PIL import Image
 from safetensors.numpy import save
 
 from assets.checks import Check, Published
-from assets.checks.curation import DECODABLE, DOCUMENTS, THRESHOLDS, TOPIC_SHARE
+from assets.checks.curation import DECODABLE, DOCUMENTS, DUPLICATES, THRESHOLDS
 from assets.checks.evaluation import SAMPLES
 from assets.checks.packing import LIMITS, MIXTURE, NOTHING_LOST
 from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
+from assets.checks.t2i import CAPTIONS, EMBEDDINGS, QUOTAS, SCORES, SELECTION, TOPIC_SHARE, TOPICS
 from assets.checks.tokenizer import CODEBOOK_USE, LEARNT, NO_REGRESSION, PSNR
 from assets.checks.tokens import CONSERVATION as TOKENS_CONSERVATION
 from assets.checks.tokens import IDS_IN_RANGE, LENGTHS
@@ -28,6 +29,7 @@ from infra.catalogue import BASE_FIELDS, Counts
 from infra.manifest import FileEntry, Manifest, Output
 from jobs.recipe import (
     Balance,
+    Captions,
     Duplicates,
     Evaluation,
     Filters,
@@ -38,10 +40,19 @@ from jobs.recipe import (
     Stage,
     TokenizerShared,
     TokenizerStage,
+    Topics,
 )
+from jobs.recipe.curation.t2i import Selection
 from jobs.schemas import PACKS_SCHEMA, TOKENS_SCHEMA, DocumentTokens, SegmentTokens, to_row, with_metadata
 from jobs.specs import EvaluateSettings, PackSettings, TokenizerSettings, TrainSettings
-from jobs.specs.t2i import BalanceSettings, FilterSettings
+from jobs.specs.t2i import (
+    BalanceSettings,
+    CaptionSettings,
+    FilterSettings,
+    ScoreSettings,
+    SelectSettings,
+    TopicSettings,
+)
 from model.scales import ScaleSchedule
 
 Row = dict[str, Any]
@@ -89,16 +100,29 @@ def upstream(folder: Path, kept: int) -> list[str]:
 
 def records() -> list[Row]:
     good = {"status": "kept", "reason": None, "width": 100, "height": 90, "bytes": 1000}
-    scores = {"entropy": 5.0, "sharpness": 50.0, "border": 0.0, "topic": "birds"}
-    rows = [good | scores | {"sample_id": n, "source": f"here#{n}"} for n in range(4)]
+    scores = dict.fromkeys(("entropy", "sharpness", "contrast", "colourfulness"), 50.0)
+    more = {"border": 0.0, "frame": 0.0, "perceptual_hash": 1, "topic": "birds", "aesthetic": 5.0}
+    rows = [
+        good | scores | more | {"sample_id": n, "source": f"here#{n}", "sha256": f"{n:02x}"} for n in range(4)
+    ]
     rows[1]["topic"] = rows[3]["topic"] = "fish"
     rejected = {"sample_id": 9, "source": "here#9", "status": "rejected", "reason": "small", "width": 3}
     return [*rows, rejected]
 
 
-def stage(folder: Path, rows: list[Row], settings: Any = None) -> Published:
-    extra = [("topic", pa.string()), *((n, pa.int64()) for n in ("width", "height", "bytes"))]
-    extra += [(name, pa.float64()) for name in ("entropy", "sharpness", "border")]
+FLOATS = ("entropy", "sharpness", "contrast", "colourfulness", "border", "frame", "aesthetic")
+INTEGERS = ("width", "height", "bytes", "perceptual_hash", "duplicate_of")
+
+
+def stage(
+    folder: Path,
+    rows: list[Row],
+    settings: Any = None,
+    inputs: dict[str, list[str]] | None = None,
+    **metadata: Any,
+) -> Published:
+    extra = [("topic", pa.string()), ("sha256", pa.string()), ("text", pa.string())]
+    extra += [(name, pa.int64()) for name in INTEGERS] + [(name, pa.float64()) for name in FLOATS]
     schema = pa.schema([*BASE_FIELDS, *extra])
     table = pa.Table.from_pylist(rows, schema=schema)
     return publish(
@@ -107,7 +131,8 @@ def stage(folder: Path, rows: list[Row], settings: Any = None) -> Published:
         lambda output: [output.publish_table("data/catalogue.parquet", table)],
         Counts(total=5, kept=4, rejected={"small": 1}),
         settings,
-        {"raw/t2i": upstream(folder / "in", 5)},
+        {"raw/t2i": upstream(folder / "in", 5)} | (inputs or {}),
+        **metadata,
     )
 
 
@@ -140,7 +165,7 @@ def test_records_lost_between_stages_fail(tmp_path: Path) -> None:
     assert not verdict(CONSERVATION, output)
 
 
-FILTERS = FilterSettings(source=ScenesSource(count=5), filters=Filters(), duplicates=Duplicates())
+FILTERS = FilterSettings(filters=Filters(), duplicates=Duplicates())
 
 
 @pytest.mark.parametrize(
@@ -153,12 +178,161 @@ FILTERS = FilterSettings(source=ScenesSource(count=5), filters=Filters(), duplic
         ({"entropy": 0.9}, False),
         ({"sharpness": 4.9}, False),
         ({"border": 0.5}, False),
+        ({"frame": 0.06}, False),
     ],
 )
 def test_thresholds(tmp_path: Path, change: Row, holds: bool) -> None:
     rows = records()
     rows[0].update(change)
     assert verdict(THRESHOLDS, stage(tmp_path, rows, FILTERS)) is holds
+
+
+LIMITS_OF_SCORES = ScoreSettings(source=ScenesSource(count=5), max_bytes=1000, max_pixels=9000)
+
+
+@pytest.mark.parametrize(
+    ("row", "change", "holds"),
+    [
+        (0, {}, True),
+        (0, {"sharpness": None}, False),
+        (0, {"contrast": float("nan")}, False),
+        (0, {"perceptual_hash": None}, False),
+        (0, {"sha256": None}, False),
+        (0, {"width": None}, False),
+        (0, {"bytes": 1001}, False),
+        (0, {"height": 91}, False),
+        (4, {"width": 3}, False),
+    ],
+)
+def test_scores(tmp_path: Path, row: int, change: Row, holds: bool) -> None:
+    rows = records()
+    rows[4]["width"] = None
+    rows[row].update(change)
+    assert verdict(SCORES, stage(tmp_path, rows, LIMITS_OF_SCORES)) is holds
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({}, True),
+        ({4: {"reason": "near_duplicate", "duplicate_of": 2}}, True),
+        ({4: {"reason": "near_duplicate", "duplicate_of": 7}}, False),
+        ({4: {"reason": "exact_duplicate"}}, False),
+        ({1: {"sha256": "00"}}, False),
+    ],
+)
+def test_duplicates(tmp_path: Path, changes: dict[int, Row], holds: bool) -> None:
+    rows = records()
+    for row, change in changes.items():
+        rows[row].update(change)
+    assert verdict(DUPLICATES, stage(tmp_path, rows)) is holds
+
+
+EMBEDDED = pa.schema([("source", pa.string()), ("embedding", pa.binary()), ("aesthetic", pa.float64())])
+
+
+def embedding(name: str, angle: float, length: float = 1.0, aesthetic: float = 5.0) -> Row:
+    vector = length * np.array([np.cos(angle), np.sin(angle)])
+    return {"source": name, "embedding": vector.astype("<f2").tobytes(), "aesthetic": aesthetic}
+
+
+def embedded(folder: Path, rows: list[Row]) -> Published:
+    """A finished `t2i/embedded` of four pictures."""
+    four = [{"sample_id": n, "source": f"here#{n}", "status": "kept"} for n in range(4)]
+    catalogue = pa.Table.from_pylist(four, schema=pa.schema([*BASE_FIELDS]))
+    return publish(
+        folder,
+        "t2i/embedded",
+        lambda output: [
+            output.publish_table("data/catalogue.parquet", catalogue),
+            output.publish_table("data/0.embeddings.parquet", pa.Table.from_pylist(rows, schema=EMBEDDED)),
+        ],
+        Counts(total=4, kept=4),
+    )
+
+
+ANGLES = [0.0, 0.5, 1.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        (lambda rows: None, True),
+        (lambda rows: rows.pop(), False),
+        (lambda rows: rows.append(rows[0]), False),
+        (lambda rows: rows.__setitem__(0, embedding("here#9", 0.0)), False),
+        (lambda rows: rows.__setitem__(0, embedding("here#0", 0.0, length=0.9)), False),
+        (lambda rows: rows.__setitem__(0, embedding("here#0", 0.0, length=float("nan"))), False),
+        (lambda rows: rows.__setitem__(0, embedding("here#0", 0.0, aesthetic=float("inf"))), False),
+        (lambda rows: rows[0].update(embedding=np.array([1, 0, 0], "<f2").tobytes()), False),
+    ],
+)
+def test_embeddings(tmp_path: Path, change: Change, holds: bool) -> None:
+    rows = [embedding(f"here#{n}", angle) for n, angle in enumerate(ANGLES)]
+    change(rows)
+    assert verdict(EMBEDDINGS, embedded(tmp_path, rows)) is holds
+
+
+@pytest.mark.parametrize(
+    ("selection", "holds"),
+    [
+        (Selection(), True),
+        (Selection(min_aesthetic=5.0), True),
+        (Selection(min_aesthetic=5.1), False),
+        (Selection(min_similarity=0.95), True),
+        (Selection(min_similarity=0.8), False),
+    ],
+)
+def test_selection(tmp_path: Path, selection: Selection, holds: bool) -> None:
+    rows = [embedding(f"here#{n}", angle) for n, angle in enumerate(ANGLES)]
+    inputs = {"t2i/embedded": [embedded(tmp_path / "embedded", rows).folder]}
+    settings = SelectSettings(selection=selection)
+    assert verdict(SELECTION, stage(tmp_path, records(), settings, inputs)) is holds
+
+
+@pytest.mark.parametrize(
+    ("topic", "holds"), [("birds", True), ("other", True), ("bird", False), (None, False)]
+)
+def test_topics(tmp_path: Path, topic: str | None, holds: bool) -> None:
+    rows = records()
+    rows[0]["topic"] = topic
+    settings = TopicSettings(topics=Topics(taxonomy={"birds": ["bird"], "fish": ["fish"]}))
+    assert verdict(TOPICS, stage(tmp_path, rows, settings)) is holds
+
+
+QUOTA = {"available": 2, "quota": 2, "kept": 2, "short": 0}
+
+
+@pytest.mark.parametrize(
+    ("balance", "quotas", "holds"),
+    [
+        (Balance(), {"birds": QUOTA, "fish": QUOTA}, True),
+        (Balance(target="even"), {"birds": QUOTA, "fish": QUOTA}, True),
+        (Balance(target={"birds": 1, "fish": 1}), {"birds": QUOTA, "fish": QUOTA}, True),
+        (Balance(target="even"), {"birds": QUOTA | {"quota": 9, "short": 7}, "fish": QUOTA}, False),
+        (Balance(target="even"), dict.fromkeys(("birds", "fish"), QUOTA | {"quota": 9, "short": 7}), True),
+        (Balance(target={"birds": 9, "fish": 1}), {"birds": QUOTA, "fish": QUOTA}, False),
+        (Balance(), {"birds": QUOTA | {"kept": 1}, "fish": QUOTA}, False),
+        (Balance(), {"birds": QUOTA | {"available": 3}, "fish": QUOTA}, False),
+        (Balance(), {"birds": QUOTA | {"quota": 1}, "fish": QUOTA}, False),
+        (Balance(), {"birds": QUOTA}, False),
+    ],
+)
+def test_quotas(tmp_path: Path, balance: Balance, quotas: Row, holds: bool) -> None:
+    rows = [row for row in records() if row["status"] == "kept"]
+    output = stage(tmp_path, rows, BalanceSettings(balance=balance), quotas=quotas)
+    assert verdict(QUOTAS, output) is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"), [("a bird", True), ("ab", False), (None, False), ("x" * 11, False)]
+)
+def test_captions(tmp_path: Path, text: str | None, holds: bool) -> None:
+    rows = [row | {"text": "a fish"} for row in records()]
+    rows[0]["text"] = text
+    limits = Captions(min_characters=3, max_characters=10)
+    settings = CaptionSettings(source=ScenesSource(count=5), captions=limits)
+    assert verdict(CAPTIONS, stage(tmp_path, rows, settings)) is holds
 
 
 @pytest.mark.parametrize(("share", "holds"), [(0.5, True), (0.75, True), (1.0, True)])

@@ -105,8 +105,15 @@ def test_what_a_partition_is_made_from() -> None:
     ("selection", "expected"),
     [
         ("t2i/topics", {"t2i/topics"}),
-        ("+t2i/topics", {"t2i/filtered", "tokenizer/semantic", "t2i/topics"}),
-        ("t2i/*", {"t2i/filtered", "t2i/topics", "t2i/balanced", "t2i/captioned"}),
+        ("+t2i/filtered", {"t2i/scored", "t2i/filtered"}),
+        (
+            "+t2i/topics",
+            {
+                "tokenizer/semantic",
+                *(f"t2i/{s}" for s in ("scored", "filtered", "embedded", "selected", "topics")),
+            },
+        ),
+        ("t2i/balanced,t2i/c*", {"t2i/balanced", "t2i/captioned"}),
         ("packs/alignment, tokenizer/joint", {"packs/alignment", "tokenizer/joint"}),
         ("training/pretrain_256+", {"training/pretrain_256", "evaluation/pretrain_256/fixed_prompts"}),
     ],

@@ -24,7 +24,7 @@ from infra.reporter import SilentReporter
 from infra.settings import prepare_dagster_home
 
 Curated = tuple[Project, dg.DagsterInstance, list[StageResult]]
-STAGES = ["filtered", "topics", "balanced", "captioned"]
+STAGES = ["scored", "filtered", "topics", "balanced", "captioned"]
 
 
 def latest(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> dg.AssetMaterialization:
@@ -74,7 +74,7 @@ def test_a_page_shows_counts_reasons_columns_and_pictures(curated: Curated) -> N
     event = latest(instance, asset_key("t2i/filtered"), "t2i-0000")
     values = {name: value.value for name, value in event.metadata.items()}
     assert values["in"] == values["kept"] + values["rejected"] + values["errored"] == 60
-    assert values["path"] == results[0].folder
+    assert values["path"] == results[1].folder
     pictures = [str(value) for name, value in values.items() if name.startswith("picture")]
     assert pictures
     assert all("](data:image/png;base64," in text and len(text) < 150_000 for text in pictures)
@@ -99,9 +99,8 @@ def test_a_changed_setting_makes_only_what_depends_on_it(
 ) -> None:
     project, old, _ = curated
     copy = Project(small_recipe("curation.t2i.captions.min_characters=4"), project.home)
-    expected = {"t2i/filtered": True, "t2i/topics": True, "t2i/balanced": True, "t2i/captioned": False}
     results = list(materialize_stale(copy, old, "t2i/*"))
-    assert {(r.asset, r.reused) for r in results} == set(expected.items())
+    assert {(r.asset, r.reused) for r in results} == {(f"t2i/{s}", s != "captioned") for s in STAGES}
     back = list(materialize_stale(project, old, "t2i/*"))
     assert all(result.reused for result in back), "going back to a recipe finds its outputs"
 
@@ -133,7 +132,7 @@ def test_a_failed_check_stops_the_walk_with_one_line(
     made: list[str] = []
     with pytest.raises(UserError, match=r"^t2i/captioned \[t2i-0000\]: check decodable failed: .*\.png does"):
         made.extend(result.asset for result in materialize_stale(project, instance, "t2i/*"))
-    assert made == ["t2i/filtered", "t2i/topics", "t2i/balanced"]
+    assert made == [f"t2i/{stage}" for stage in STAGES[:-1]]
     found = {(s.asset, s.partition): s.state for s in statuses(project, instance)}
     assert found["t2i/captioned", "t2i-0000"] == "failed"
     assert found["t2i/captioned", "t2i-0001"] == "missing"
@@ -150,7 +149,7 @@ def test_a_jobs_own_user_error_comes_out_of_the_run(curated: Curated, instance: 
     recipe = project.recipe.model_copy(update={"launcher": "ray_jobs", "ray_address": "http://127.0.0.1:1"})
     recipe = recipe.model_copy(update={"seed": 1})  # another seed: nothing to reuse
     with pytest.raises(UserError, match="no Ray job server answers"):
-        list(materialize_stale(replace(project, recipe=recipe), instance, "t2i/filtered"))
+        list(materialize_stale(replace(project, recipe=recipe), instance, "t2i/scored"))
 
 
 def test_places_are_known_once_their_inputs_are(curated: Curated, tmp_path: Path) -> None:
@@ -180,9 +179,9 @@ def test_progress_reaches_who_watches(curated: Curated, instance: dg.DagsterInst
 
     recipe = project.recipe.model_copy(update={"seed": 2})
     watched = replace(project, recipe=recipe, watch=Listener)
-    list(materialize_stale(watched, instance, "t2i/filtered"))
-    assert ("t2i/filtered", "t2i-0000", 60) in heard
-    assert ("t2i/filtered", "t2i-0001", 60) in heard
+    list(materialize_stale(watched, instance, "t2i/scored"))
+    assert ("t2i/scored", "t2i-0000", 60) in heard
+    assert ("t2i/scored", "t2i-0001", 60) in heard
 
 
 WALK = """
@@ -194,7 +193,7 @@ from infra.settings import prepare_dagster_home
 sys.path.insert(0, sys.argv[2])
 from small_project import small_recipe
 with dg.DagsterInstance.from_config(prepare_dagster_home(sys.argv[1])) as instance:
-    list(materialize_stale(Project(small_recipe(), sys.argv[1]), instance, "t2i/filtered"))
+    list(materialize_stale(Project(small_recipe(), sys.argv[1]), instance, "t2i/scored"))
 """
 
 
@@ -210,7 +209,7 @@ def test_a_killed_walk_ends_in_dagster_too_and_goes_on(ray_session: None, tmp_pa
         walk.kill()
         walk.wait()
         (run,) = instance.get_runs(started)
-        results = list(materialize_stale(Project(small_recipe(), home), instance, "t2i/filtered"))
+        results = list(materialize_stale(Project(small_recipe(), home), instance, "t2i/scored"))
         assert [result.counts.total for result in results] == [60, 60]
         ended = instance.get_run_by_id(run.run_id)
         assert ended is not None

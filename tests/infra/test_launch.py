@@ -22,9 +22,9 @@ from infra.job import JobSpec
 from infra.launch import InProcessLauncher, RayJobsLauncher, _connect, submission_id
 from infra.manifest import find_manifest
 from infra.reporter import SilentReporter
-from jobs.recipe import Duplicates, Filters, Recipe, ScenesSource
+from jobs.recipe import Filters, Recipe, ScenesSource
 from jobs.sources.discover import discover, raw_output
-from jobs.specs.t2i import FilterSettings
+from jobs.specs.t2i import ScoreSettings
 from pipelines.project import load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -115,19 +115,19 @@ def _recipe(count: int) -> Recipe:
     return load_recipe(overrides=sizes)
 
 
-def _spec(home: Path, name: str, count: int = 200) -> JobSpec[FilterSettings]:
-    """t2i/filtered of a small drop: a real job that fans out over Ray Data."""
+def _spec(home: Path, name: str, count: int = 200) -> JobSpec[ScoreSettings]:
+    """t2i/scored of a small drop: a real job that fans out over Ray Data."""
     recipe = _recipe(count)
     (drop,) = discover(recipe, str(home))["t2i"]
     source = recipe.sources.t2i
     assert isinstance(source, ScenesSource)
     return JobSpec(
-        asset="t2i/filtered",
+        asset="t2i/scored",
         partition=drop,
         fingerprint="0123456789abcdef",
         inputs={"raw/t2i": [raw_output(recipe, str(home), "t2i", drop)]},
         output=str(home / name),
-        settings=FilterSettings(source=source, filters=recipe.curation.t2i.filters, duplicates=Duplicates()),
+        settings=ScoreSettings(source=source, max_bytes=1_000_000, max_pixels=1_000_000),
     )
 
 
@@ -144,8 +144,8 @@ def test_a_ray_job_publishes_the_same_bytes_as_in_process(
 ) -> None:
     here, there = _spec(tmp_path, "here"), _spec(tmp_path, "there")
     report = Recorder()
-    expected = InProcessLauncher().run("jobs.curate.t2i.filter:run", here, SilentReporter())
-    manifest = RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.filter:run", there, report)
+    expected = InProcessLauncher().run("jobs.curate.t2i.score:run", here, SilentReporter())
+    manifest = RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.score:run", there, report)
     assert manifest.hash == expected.hash
     assert _content(there.output) == _content(here.output)
     done = [call for call in report.calls if call[0] == "progress"]
@@ -156,7 +156,7 @@ def test_a_ray_job_publishes_the_same_bytes_as_in_process(
 def test_a_users_mistake_arrives_as_a_user_error(ray_jobs: str, tmp_path: Path) -> None:
     spec = _spec(tmp_path, "out").model_copy(update={"inputs": {"raw/t2i": [str(tmp_path / "gone")]}})
     with pytest.raises(UserError, match=r"gone.*no such file"):
-        RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.filter:run", spec, SilentReporter())
+        RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.score:run", spec, SilentReporter())
 
 
 def test_a_crash_comes_with_the_end_of_the_jobs_log_and_can_be_run_again(
@@ -164,10 +164,9 @@ def test_a_crash_comes_with_the_end_of_the_jobs_log_and_can_be_run_again(
 ) -> None:
     spec = _spec(tmp_path, "out")
     with pytest.raises(RuntimeError, match="no_such_function"):
-        RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.filter:no_such_function", spec, SilentReporter())
+        RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.score:no_such_function", spec, SilentReporter())
     assert (
-        RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.filter:run", spec, SilentReporter()).counts.total
-        == 200
+        RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.score:run", spec, SilentReporter()).counts.total == 200
     )
 
 
@@ -175,7 +174,7 @@ def test_no_job_server_is_one_line() -> None:
     (port,) = _free_ports(1)
     spec = JobSpec(asset="a", fingerprint="0", output="/nowhere", settings=Filters())
     with pytest.raises(UserError, match="no Ray job server answers"):
-        RayJobsLauncher(f"http://127.0.0.1:{port}").run("jobs.curate.t2i.filter:run", spec, SilentReporter())
+        RayJobsLauncher(f"http://127.0.0.1:{port}").run("jobs.curate.t2i.score:run", spec, SilentReporter())
 
 
 LAUNCH = """
@@ -183,9 +182,9 @@ import sys
 from infra.job import JobSpec
 from infra.launch import RayJobsLauncher
 from infra.reporter import SilentReporter
-from jobs.specs import FilterSettings
-spec = JobSpec[FilterSettings].model_validate_json(open(sys.argv[2]).read())
-print(RayJobsLauncher(sys.argv[1]).run("jobs.curate.t2i.filter:run", spec, SilentReporter()).hash)
+from jobs.specs.t2i import ScoreSettings
+spec = JobSpec[ScoreSettings].model_validate_json(open(sys.argv[2]).read())
+print(RayJobsLauncher(sys.argv[1]).run("jobs.curate.t2i.score:run", spec, SilentReporter()).hash)
 """
 
 

@@ -85,9 +85,30 @@ def test_more_samples_leave_the_first_ones_as_they_were(models: Models) -> None:
 
 
 def test_progress_runs_over_the_scales_of_all_prompts(models: Models) -> None:
-    told: list[tuple[int, int]] = []
-    make(models, ["a star", "a circle"], progress=lambda done, total: told.append((done, total)))
-    assert told == [(done, 8) for done in range(1, 9)]
+    told: list[tuple[int, int, str]] = []
+    make(models, ["a star", "a circle"], progress=lambda *at: told.append(at))
+    assert told == [(done, 8, "scales") for done in range(1, 9)]
+
+
+def test_progress_counts_the_tokens_of_all_prompts(models: Models) -> None:
+    """Text may end early: what is told last is what was written, and no longer what might have been."""
+    told: list[tuple[int, int, str]] = []
+    asks = [Ask(prompt, mode="text", max_text=5) for prompt in ("a star", "a circle", "a square")]
+    written = write(models, asks, samples=2, progress=lambda *at: told.append(at)).written
+    assert all(texts(text) for samples in written for text in samples)
+    counts = [done for done, _, _ in told]
+    assert counts == sorted(counts)
+    assert told[0] == (2, 30, "tokens")
+    assert told[-1][0] <= told[-1][1] <= 30
+    assert {unit for _, _, unit in told} == {"tokens"}
+
+
+def test_progress_of_thoughts_tells_tokens_and_scales(models: Models) -> None:
+    told: dict[str, tuple[int, int]] = {}
+    asks = [Ask(prompt, mode="think", max_text=3) for prompt in ("a star", "a circle")]
+    write(models, asks, progress=lambda done, most, unit: told.update({unit: (done, most)}))
+    assert told["scales"] == (8, 8)
+    assert 0 < told["tokens"][0] <= 6
 
 
 def test_a_level_of_many_aspect_ratios_gives_its_square(models: Models) -> None:

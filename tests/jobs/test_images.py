@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jobs.images import DecodeError, decode, fit, picture_format
+from jobs.images import DecodeError, decode, decode_reduced, fit, picture_format
 
 
 def encode(picture: Image.Image, name: str = "PNG", **options: object) -> bytes:
@@ -158,3 +158,36 @@ def test_a_flipped_byte_gives_a_picture_or_a_reason(position: int, value: int) -
     data = bytearray(encode(noise(), "JPEG"))
     data[position % len(data)] = value
     assert outcome(bytes(data))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("size", [(900, 500), (500, 900), (200, 100), (1200, 90)])
+def test_a_reduced_picture_is_the_picture_smaller(orientation: int, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).resize(size)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95, exif=exif)
+    whole = decode(buffer.getvalue())
+    small, width, height = decode_reduced(buffer.getvalue(), 128)
+    assert (width, height) == whole.size
+    assert min(small.size) >= min(128, *whole.size)
+    assert small.width * small.height < whole.width * whole.height or min(whole.size) < 256
+    difference = np.abs(np.asarray(whole.resize(small.size, Image.Resampling.BOX), int) - np.asarray(small))
+    assert difference.mean() < 2
+
+
+def test_a_reduced_picture_of_another_format_is_the_picture_itself() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (900, 600), "red").save(buffer, "PNG")
+    small, width, height = decode_reduced(buffer.getvalue(), 128)
+    assert (small.size, width, height) == ((900, 600), 900, 600)
+
+
+def test_a_truncated_picture_is_found_when_it_is_reduced() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    with pytest.raises(DecodeError, match="truncated"):
+        decode_reduced(buffer.getvalue()[:-2000], 128)

@@ -85,7 +85,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.mark.parametrize(
     "line",
     [
-        "t2i/filtered [t2i-0000]: started",
+        "t2i/scored [t2i-0000]: started",
         "tokenizer/joint: started",
         "evaluation/tokenizer: started",
         "tokens/t2i [t2i-0000|tiny]: started",

@@ -54,14 +54,14 @@ PATIENCE_S = 120
 
 @pytest.fixture(scope="module")
 def project(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A home in which the first asset is made and the rest is not."""
+    """A home in which the first assets are made and the rest is not."""
     home = tmp_path_factory.mktemp("home")
     small = ["sources.t2i.count=40", "sources.t2i.shard_records=40", "curation.t2i.topics.by=caption"]
     recipe = load_recipe(DEMO_RECIPE, small)
     (home / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
     project = Project(recipe, str(home))
     with dg.DagsterInstance.from_config(prepare_dagster_home(str(home))) as instance:
-        list(materialize_stale(project, instance, "t2i/filtered"))
+        list(materialize_stale(project, instance, "t2i/scored,t2i/filtered"))
     return project
 
 

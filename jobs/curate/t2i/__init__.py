@@ -1,1 +1,1 @@
-"""Curation of text-to-image data: filtered, topics, balanced, captioned. Each stage keeps every row."""
+"""Curation of text-to-image data, from raw pictures to documents. Each stage keeps every row."""

@@ -1,8 +1,7 @@
 """From scores to decisions: a pure function of the stored scores and the recipe's thresholds.
 
-A record has one reason, the first that applies: what its source or its decoding says, then `small`,
-`aspect`, `solid`, `blurred`, `border`, then `exact_duplicate` and `near_duplicate`. Duplicates are
-looked for among the pictures that pass the filters, so a rejected picture never stands for a kept one.
+A picture has one reason, the first that applies of REASONS. Duplicates are looked for among the pictures
+that pass the filters, so a rejected picture never stands for a kept one.
 """
 
 from __future__ import annotations
@@ -14,31 +13,22 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from jobs.curate.duplicates import CELL_BYTES, exact_duplicates, near_duplicates
+from jobs.curate.stage import reject, set_column
 from jobs.recipe import Duplicates, Filters
 
 Floats = npt.NDArray[np.float64]
 
+REASONS = ("small", "aspect", "solid", "blurred", "border", "frame", "exact_duplicate", "near_duplicate")
+"""In the order in which they are tried."""
+
 
 def decide(scores: pa.Table, filters: Filters, duplicates: Duplicates) -> pa.Table:
-    """Add `status`, `reason`, `detail` and `duplicate_of` to a table of scores sorted by source.
-
-    Rows with a reason already keep it.
-    """
-    reasons: list[str | None] = scores["reason"].to_pylist()
-    details: list[str | None] = scores["detail"].to_pylist()
+    """Set `status`, `reason` and `detail`, and add `duplicate_of`, in a table of scores sorted by source."""
+    reasons: list[str | None] = [None] * len(scores)
+    details: list[str | None] = [None] * len(scores)
     _apply_filters(scores, filters, reasons, details)
     duplicate_of = _apply_duplicates(scores, duplicates, reasons)
-    status = ["rejected" if reason else "kept" for reason in reasons]
-    columns: dict[str, tuple[list[Any], pa.DataType]] = {
-        "status": (status, pa.string()),
-        "reason": (reasons, pa.string()),
-        "detail": (details, pa.string()),
-        "duplicate_of": (duplicate_of, pa.uint64()),
-    }
-    table = scores.drop_columns(["reason", "detail"])
-    for name, (values, type_) in columns.items():
-        table = table.append_column(name, pa.array(values, type_))
-    return table
+    return set_column(reject(scores, reasons, details), "duplicate_of", duplicate_of, pa.uint64())
 
 
 def _apply_filters(
@@ -46,14 +36,16 @@ def _apply_filters(
 ) -> None:
     width, height = _floats(scores, "width"), _floats(scores, "height")
     short, long = np.minimum(width, height), np.maximum(width, height)
-    entropy, sharpness, border = (_floats(scores, n) for n in ("entropy", "sharpness", "border"))
-    # (reason, value, limit, whether the value is beyond it); NaN compares false.
+    entropy, sharpness = _floats(scores, "entropy"), _floats(scores, "sharpness")
+    border, frame = _floats(scores, "border"), _floats(scores, "frame")
+    # (reason, value, limit, whether the value is beyond it)
     tests = [
         ("small", short, filters.min_side, short < filters.min_side),
         ("aspect", long / short, filters.max_aspect, long / short > filters.max_aspect),
         ("solid", entropy, filters.min_entropy, entropy < filters.min_entropy),
         ("blurred", sharpness, filters.min_sharpness, sharpness < filters.min_sharpness),
         ("border", border, filters.max_border, border > filters.max_border),
+        ("frame", frame, filters.max_frame, frame > filters.max_frame),
     ]
     for reason, value, limit, beyond in tests:
         for row in np.flatnonzero(beyond):

@@ -20,6 +20,9 @@ from jobs.sources.read import read_pictures
 from jobs.sources.shards import Shard
 from jobs.units import Unit
 
+UNIT_BYTES = 256 << 20
+"""Picture bytes of one unit of work, which a worker that writes a tar holds in memory."""
+
 Row = dict[str, Any]
 
 
@@ -31,7 +34,7 @@ class Part:
     rows: tuple[Row, ...]
 
 
-def plan_units(rows: list[Row], shards: list[Shard], unit_bytes: int) -> list[Unit[Part]]:
+def plan_units(rows: list[Row], shards: list[Shard], unit_bytes: int = UNIT_BYTES) -> list[Unit[Part]]:
     """Cut kept rows into units: one per shard, more where the pictures exceed `unit_bytes`.
 
     Args:
@@ -49,13 +52,31 @@ def plan_units(rows: list[Row], shards: list[Shard], unit_bytes: int) -> list[Un
     return units
 
 
+def read_originals(part: Part, source: Source) -> Iterator[tuple[Row, bytes]]:
+    """The rows of a part, each with its picture's bytes, in the order of the shard; one at a time.
+
+    Raises:
+        UserError: the source no longer has what the catalogue says.
+    """
+    rows = {row["source"]: row for row in part.rows}
+    largest = max(row["bytes"] for row in part.rows)
+    for record in read_pictures(source, part.shard, largest, frozenset(rows)):
+        row = rows.pop(record.source)
+        if record.image is None or hashlib.sha256(record.image).hexdigest() != row["sha256"]:
+            raise _changed(record.source)
+        yield row, record.image
+    if rows:
+        raise _changed(min(rows))
+
+
 def write_unit(unit: Unit[Part], output: Output, source: Source) -> Receipt:
     """Publish the tar of one unit.
 
     Raises:
         UserError: the source no longer has what the catalogue says.
     """
-    entry = output.publish(f"data/{unit.name}.tar", tar_bytes(_documents(unit.payload, source)), unit.size)
+    documents = (_document(row, image) for row, image in read_originals(unit.payload, source))
+    entry = output.publish(f"data/{unit.name}.tar", tar_bytes(documents), unit.size)
     return Receipt(unit=unit.name, files=(entry,), counts=Counts(total=unit.size, kept=unit.size))
 
 
@@ -69,18 +90,6 @@ def _cut(rows: list[Row], unit_bytes: int) -> Iterator[list[Row]]:
         part.append(row)
         size += row["bytes"]
     yield part
-
-
-def _documents(part: Part, source: Source) -> Iterator[tuple[Document, Media]]:
-    rows = {row["source"]: row for row in part.rows}
-    largest = max(row["bytes"] for row in part.rows)
-    for record in read_pictures(source, part.shard, largest, frozenset(rows)):
-        row = rows.pop(record.source)
-        if record.image is None or hashlib.sha256(record.image).hexdigest() != row["sha256"]:
-            raise _changed(record.source)
-        yield _document(row, record.image)
-    if rows:
-        raise _changed(min(rows))
 
 
 def _document(row: Row, image: bytes) -> tuple[Document, Media]:
@@ -97,4 +106,4 @@ def _document(row: Row, image: bytes) -> tuple[Document, Media]:
 
 
 def _changed(place: str) -> UserError:
-    return UserError("this picture changed after it was filtered", place, "Run again: it will be listed anew")
+    return UserError("this picture changed after it was scored", place, "Run again: it will be listed anew")

@@ -2,7 +2,8 @@
 
 By caption, a topic is hit when one of its words or phrases stands in the caption as whole words, in any
 case. The first topic of the recipe with a hit wins; a caption without a hit, or no caption, is `other`.
-By picture, the semantic encoder says which topic's words are nearest (see `jobs.semantic.zero_shot`).
+By picture, the words of a topic are embedded and compared with the pictures' stored embeddings (see
+`jobs.semantic.zero_shot`); no picture is opened.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections import Counter
 import pyarrow as pa
 
 from infra.job import JobSpec
-from infra.manifest import FileEntry, Manifest, Output
+from infra.manifest import Manifest, Output
 from infra.reporter import Reporter
+from jobs.curate.pictures import show_topics
 from jobs.curate.stage import (
     commit,
     count_rows,
@@ -30,34 +32,34 @@ from jobs.specs.t2i import TopicSettings
 
 def run(spec: JobSpec[TopicSettings], report: Reporter) -> Manifest:
     """Give every kept picture of the drop its topic; rejects nothing."""
-    folder = only_input(spec, "t2i/filtered")
+    selected = "t2i/selected" in spec.inputs
+    folder = only_input(spec, "t2i/selected" if selected else "t2i/filtered")
     kept = kept_rows(read_catalogue(folder))
     by_picture = spec.settings.topics.by == "picture"
-    catalogue, made = _by_picture(spec, kept, report) if by_picture else (_by_caption(spec, kept, report), [])
-    figures = {"topics": dict(sorted(Counter(catalogue["topic"].to_pylist()).items()))}
-    files = publish_stage(Output(spec.output), catalogue, folder)
-    return commit(spec, [*files, *made], count_rows(catalogue), figures)
+    catalogue = _by_picture(spec, kept) if by_picture else _by_caption(spec, kept)
+    report.progress(len(catalogue), len(catalogue), "pictures" if by_picture else "captions")
+    topics = dict(sorted(Counter(catalogue["topic"].to_pylist()).items()))
+    output = Output(spec.output)
+    show_topics(output, report, topics)
+    files = publish_stage(output, catalogue, folder)
+    return commit(spec, files, count_rows(catalogue), {"topics": topics})
 
 
-def _by_caption(spec: JobSpec[TopicSettings], kept: pa.Table, report: Reporter) -> pa.Table:
+def _by_caption(spec: JobSpec[TopicSettings], kept: pa.Table) -> pa.Table:
     """Add the column `topic`."""
     classify = TopicClassifier(spec.settings.topics)
     topics = [classify(caption) for caption in kept["caption"].to_pylist()]
-    report.progress(len(topics), len(topics), "captions")
     return set_column(kept, "topic", topics, pa.string())
 
 
-def _by_picture(
-    spec: JobSpec[TopicSettings], kept: pa.Table, report: Reporter
-) -> tuple[pa.Table, list[FileEntry]]:
-    """Add the columns `topic` and `topic_probability`; also the files that the workers left."""
-    from jobs.semantic.zero_shot import classify_drop  # loads torch, which captions do without
+def _by_picture(spec: JobSpec[TopicSettings], kept: pa.Table) -> pa.Table:
+    """Add the columns `topic` and `topic_probability`."""
+    from jobs.semantic.zero_shot import classify_pictures  # loads torch, which captions do without
 
-    found, files = classify_drop(spec, kept, report)
-    verdicts = [found[source] for source in kept["source"].to_pylist()]
+    verdicts = classify_pictures(spec, kept["source"].to_pylist())
     table = set_column(kept, "topic", [verdict.topic for verdict in verdicts], pa.string())
     probabilities = [verdict.probability for verdict in verdicts]
-    return set_column(table, "topic_probability", probabilities, pa.float64()), files
+    return set_column(table, "topic_probability", probabilities, pa.float64())
 
 
 class TopicClassifier:

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from jobs.curate.duplicates import colour_difference, exact_duplicates, near_duplicates
+from jobs.curate.duplicates import (
+    colour_difference,
+    cosine,
+    embedding_duplicates,
+    exact_duplicates,
+    near_duplicates,
+)
 from jobs.curate.scores import Scores, measure
 from jobs.recipe import Duplicates
 
@@ -67,12 +73,12 @@ def test_flat_pictures_of_other_colours_are_no_duplicates() -> None:
 
 @given(
     st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12),
-    st.integers(0, 6),
+    st.integers(0, 12),
     st.integers(0, 2**32),
 )
 def test_bands_find_what_comparing_all_finds(bases: list[int], distance: int, seed: int) -> None:
     rng = random.Random(seed)
-    hashes = [base ^ sum(1 << bit for bit in rng.sample(range(64), rng.randint(0, 8))) for base in bases * 4]
+    hashes = [base ^ sum(1 << bit for bit in rng.sample(range(64), rng.randint(0, 15))) for base in bases * 4]
     colours = np.zeros((len(hashes), COLOURS), np.uint8)
     expected: list[int | None] = []
     for number, value in enumerate(hashes):
@@ -110,3 +116,73 @@ def test_every_bit_of_a_hash_counts(distance: int) -> None:
     for bits in pairwise(range(0, 64, distance + 1)):
         far = sum(1 << bit for bit in range(bits[0], bits[1]))
         assert near_duplicates([0, far], colours, distance, 0)[1] is None
+
+
+# Embeddings ----------------------------------------------------------------------------------
+
+Halves = np.ndarray[tuple[int, ...], np.dtype[np.float16]]
+
+
+def vectors(seed: int, count: int, groups: int, spread: float) -> Halves:
+    """Directions around a few middles."""
+    rng = np.random.default_rng(seed)
+    middles = rng.normal(size=(groups, 16))
+    return (middles[rng.integers(0, groups, count)] + spread * rng.normal(size=(count, 16))).astype(
+        np.float16
+    )
+
+
+def compared_all(rows: Halves, limit: float) -> list[int | None]:
+    found: list[int | None] = []
+    for number, row in enumerate(rows):
+        earlier = (n for n in range(number) if found[n] is None and cosine(row, rows[n]) >= limit)
+        found.append(next(earlier, None))
+    return found
+
+
+@given(
+    st.integers(0, 2**32),
+    st.integers(0, 40),
+    st.integers(1, 8),
+    st.sampled_from([0.0, 0.1, 0.4]),
+    st.sampled_from([0.6, 0.9, 0.99, 1.0]),
+    st.integers(1, 12),
+)
+def test_blocks_find_what_comparing_all_embeddings_finds(
+    seed: int, count: int, groups: int, spread: float, limit: float, block: int
+) -> None:
+    rows = vectors(seed, count, groups, spread)
+    found = embedding_duplicates(rows, limit, block)
+    assert [match[0] if match else None for match in found] == compared_all(rows, limit)
+    assert all(match[1] >= limit for match in found if match)
+
+
+def test_a_cosine_at_the_very_limit_counts_whatever_the_blocks() -> None:
+    """Sums of single floats lie on either side of it."""
+    rows = vectors(3, 30, 3, 0.2)
+    limit = cosine(rows[0], rows[next(n for n in range(1, 30) if cosine(rows[0], rows[n]) > 0.5)])
+    found = [embedding_duplicates(rows, limit, block) for block in (1, 7, 64)]
+    assert found[0] == found[1] == found[2]
+    assert any(match and match[1] == limit for match in found[0])
+
+
+def test_a_chain_of_likenesses_does_not_join_its_ends() -> None:
+    angles = np.array([0.0, 0.3, 0.6])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
+    assert [m and m[0] for m in embedding_duplicates(rows, float(np.cos(0.35)))] == [None, 0, None]
+
+
+def test_vectors_without_length_are_like_none() -> None:
+    rows = np.zeros((3, 4), np.float16)
+    assert embedding_duplicates(rows, 0.1) == [None, None, None]
+    assert embedding_duplicates(np.empty((0, 0), np.float16), 0.1) == []
+
+
+def test_a_cosine_is_exact_to_the_last_bit_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 768)).astype(np.float16)
+    order = rng.permutation(768)
+    assert cosine(one, other) == cosine(one[order], other[order]) == cosine(other, one)
+    expected = np.dot(one.astype(np.longdouble), other.astype(np.longdouble))
+    expected /= np.linalg.norm(one.astype(np.longdouble)) * np.linalg.norm(other.astype(np.longdouble))
+    assert cosine(one, other) == pytest.approx(float(expected), rel=1e-12)

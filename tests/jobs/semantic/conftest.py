@@ -12,16 +12,18 @@ from infra.job import JobSpec
 from infra.manifest import Output
 from infra.reporter import SilentReporter
 from jobs.curate.t2i import filter as filter_job
+from jobs.curate.t2i import score as score_job
 from jobs.recipe import Duplicates, Filters, ScenesSource, SemanticEncoder, Source
+from jobs.semantic.pictures import Drop
 from jobs.semantic.train import run
 from jobs.sources.discover import list_shards
 from jobs.sources.shards import publish_shards
 from jobs.specs import SemanticSettings
-from jobs.specs.t2i import FilterSettings
+from jobs.specs.t2i import FilterSettings, ScoreSettings
 
 Spec = JobSpec[SemanticSettings]
 MakeSpec = Callable[..., Spec]
-FilterSource = Callable[[Source], str]
+FilterSource = Callable[[Source], Drop]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -32,45 +34,52 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def filter_source(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> FilterSource:
-    """`filter_source(source)` -> the folder of a finished `t2i/filtered`."""
+    """`filter_source(source)` -> a drop of a source, scored and filtered."""
 
-    def make(source: Source) -> str:
+    def make(source: Source) -> Drop:
         folder = tmp_path_factory.mktemp("drop")
-        filters = Filters(min_entropy=0.27, min_sharpness=10, max_border=0.94)
+        filters = Filters(min_entropy=0.27, min_sharpness=10, max_border=0.94, max_frame=1)
         publish_shards(Output(str(folder / "raw")), list_shards("t2i", source))
-        spec = JobSpec[FilterSettings](
-            asset="t2i/filtered",
+        drop = Drop(str(folder / "filtered"), str(folder / "scored"))
+        sizes = {"max_bytes": filters.max_bytes, "max_pixels": filters.max_pixels}
+        score = JobSpec[ScoreSettings](
+            asset="t2i/scored",
             fingerprint="f",
             inputs={"raw/t2i": [str(folder / "raw")]},
-            output=str(folder / "filtered"),
-            settings=FilterSettings(source=source, filters=filters, duplicates=Duplicates()),
+            output=drop.scored,
+            settings=ScoreSettings(source=source, **sizes),
         )
-        filter_job.run(spec, SilentReporter())
-        return spec.output
+        judge = JobSpec[FilterSettings](
+            asset="t2i/filtered",
+            fingerprint="f",
+            inputs={"t2i/scored": [drop.scored]},
+            output=drop.filtered,
+            settings=FilterSettings(filters=filters, duplicates=Duplicates()),
+        )
+        score_job.run(score, SilentReporter())
+        filter_job.run(judge, SilentReporter())
+        return drop
 
     return make
 
 
 @pytest.fixture(scope="session")
-def scenes(filter_source: FilterSource) -> str:
+def scenes(filter_source: FilterSource) -> Drop:
     """A drop of 600 scenes, in two shards."""
     return filter_source(ScenesSource(count=600, shard_records=300))
 
 
-@pytest.fixture(scope="session")
-def unseen(filter_source: FilterSource) -> str:
-    """Another 120 scenes, in two shards: no encoder is trained on them."""
-    return filter_source(ScenesSource(count=120, seed=1, shard_records=60))
-
-
-def semantic_spec(output: Path | str, folders: list[str], **settings: int | float) -> Spec:
-    """The spec of a short training over filtered folders."""
+def semantic_spec(output: Path | str, drops: list[Drop], **settings: int | float) -> Spec:
+    """The spec of a short training over filtered drops."""
     defaults: dict[str, int | float] = {"steps": 6, "batch_size": 8, "warmup_steps": 2, "checkpoint_every": 2}
     return JobSpec[SemanticSettings](
         asset="tokenizer/semantic",
         fingerprint="f",
         seed=3,
-        inputs={"t2i/filtered": folders},
+        inputs={
+            "t2i/filtered": [drop.filtered for drop in drops],
+            "t2i/scored": [drop.scored for drop in drops],
+        },
         output=str(output),
         settings=SemanticSettings(
             semantic=SemanticEncoder.model_validate(defaults | settings),
@@ -81,17 +90,17 @@ def semantic_spec(output: Path | str, folders: list[str], **settings: int | floa
 
 
 @pytest.fixture
-def make_spec(tmp_path: Path, scenes: str) -> MakeSpec:
+def make_spec(tmp_path: Path, scenes: Drop) -> MakeSpec:
     """`make_spec(name, **settings)` -> a short training that writes to `name`."""
 
-    def make(name: str, folders: list[str] | None = None, **settings: int | float) -> Spec:
-        return semantic_spec(tmp_path / name, [scenes] if folders is None else folders, **settings)
+    def make(name: str, drops: list[Drop] | None = None, **settings: int | float) -> Spec:
+        return semantic_spec(tmp_path / name, [scenes] if drops is None else drops, **settings)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, scenes: str) -> Spec:
+def trained(tmp_path_factory: pytest.TempPathFactory, scenes: Drop) -> Spec:
     """A finished training that learnt."""
     folder = tmp_path_factory.mktemp("semantic") / "trained"
     spec = semantic_spec(
@@ -102,7 +111,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, scenes: str) -> Spec:
 
 
 @pytest.fixture(scope="session")
-def untrained(tmp_path_factory: pytest.TempPathFactory, scenes: str) -> Spec:
+def untrained(tmp_path_factory: pytest.TempPathFactory, scenes: Drop) -> Spec:
     """The same after a single step at no rate to speak of: the negative control."""
     folder = tmp_path_factory.mktemp("semantic") / "untrained"
     spec = semantic_spec(folder, [scenes], steps=1, learning_rate=1e-9)

@@ -22,7 +22,7 @@ from jobs.recipe import FolderSource, ScenesSource, Source
 from jobs.scenes.sample import make_sample
 from jobs.semantic.encoder import load_encoder
 from jobs.semantic.evaluate import sigmoid_loss
-from jobs.semantic.pictures import find_captioned, read_pairs
+from jobs.semantic.pictures import Drop, find_captioned, read_pairs
 from jobs.semantic.train import run
 from jobs.specs import SemanticSettings
 from model.semantic import embed_images, embed_texts, new_semantic_encoder, text_ids
@@ -30,7 +30,7 @@ from model.text import load_text_tokenizer
 from model.tokenizer import TokenizerConfig
 
 Spec = JobSpec[SemanticSettings]
-FilterSource = Callable[[Source], str]
+FilterSource = Callable[[Source], Drop]
 
 
 def contents(spec: Spec, manifest: Manifest) -> dict[str, bytes]:
@@ -84,7 +84,7 @@ def test_the_order_of_drops_changes_nothing(make_spec: Any, filter_source: Filte
     assert manifests[0] == manifests[1]
 
 
-def test_what_is_published_is_a_siglip2(trained: Spec, scenes: str) -> None:
+def test_what_is_published_is_a_siglip2(trained: Spec, scenes: Drop) -> None:
     encoder = load_encoder(trained.output)
     with model_folder(trained.output) as folder:
         theirs = Siglip2Model.from_pretrained(folder, use_safetensors=True).eval()
@@ -121,7 +121,7 @@ def test_pictures_are_kept_or_rejected_for_a_reason(
 ) -> None:
     captions = [None if number % 3 == 0 else f"scene {number}" for number in range(30)]
     drop = filter_source(folder_of_scenes(tmp_path / "pictures", captions))
-    kept = kept_rows(read_catalogue(drop))
+    kept = kept_rows(read_catalogue(drop.filtered))
     captioned = [row["sample_id"] for row in kept.to_pylist() if row["caption"]]
     assert 15 < len(captioned) < len(kept)
     assert find_captioned([drop], 15).rows["sample_id"].to_pylist() == sorted(captioned)[:15]

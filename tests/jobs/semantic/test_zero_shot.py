@@ -1,4 +1,4 @@
-"""Topics by picture: right where the encoder learnt something, and the same whatever runs beside."""
+"""Topics by picture: right where the encoder learnt something, and made of stored embeddings alone."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
+import torch
 from transformers.models.siglip2.tokenization_siglip2 import Siglip2Tokenizer
 
 from infra.errors import UserError
-from infra.job import JobSpec, Resources
+from infra.job import JobSpec
 from infra.manifest import read_manifest
 from infra.reporter import SilentReporter
 from jobs.curate.stage import kept_rows, read_catalogue
-from jobs.curate.t2i.topics import run
+from jobs.curate.t2i import embed, topics
+from jobs.curate.t2i.embeddings import read_embeddings
 from jobs.models import model_folder
-from jobs.recipe import Topics
+from jobs.recipe import ScenesSource, Topics
+from jobs.recipe.curation.t2i import Embedding
 from jobs.semantic.encoder import load_encoder
-from jobs.semantic.pictures import read_thumbnails
+from jobs.semantic.pictures import Drop
 from jobs.semantic.zero_shot import PictureClassifier, Verdict
 from jobs.specs import SemanticSettings
-from jobs.specs.t2i import TopicSettings
+from jobs.specs.t2i import EmbedSettings, TopicSettings
 
 Spec = JobSpec[SemanticSettings]
 Classify = Callable[..., str]
@@ -36,22 +38,49 @@ COLOURS = Topics(
 )
 """Scenes of one colour belong to one of these, or to neither."""
 
+UNSEEN = ScenesSource(count=120, seed=1, shard_records=60)
+
 
 @pytest.fixture(scope="module")
-def classify(tmp_path_factory: pytest.TempPathFactory, unseen: str) -> Classify:
+def unseen(filter_source: Callable[[ScenesSource], Drop]) -> Drop:
+    """Scenes that no encoder is trained on."""
+    return filter_source(UNSEEN)
+
+
+@pytest.fixture(scope="module")
+def embedded(
+    tmp_path_factory: pytest.TempPathFactory, unseen: Drop, trained: Spec, untrained: Spec
+) -> Classify:
+    """`embedded(encoder)` -> the unseen scenes as a trained or an untrained encoder embeds them."""
+    found: dict[str, str] = {}
+    for encoder in (trained.output, untrained.output):
+        settings = EmbedSettings(source=UNSEEN, max_pixels=10**6, embedding=Embedding())
+        spec = JobSpec[EmbedSettings](
+            asset="t2i/embedded",
+            fingerprint="f",
+            inputs={"t2i/scored": [unseen.scored], "tokenizer/semantic": [encoder]},
+            output=str(tmp_path_factory.mktemp("embedded")),
+            settings=settings,
+        )
+        embed.run(spec, SilentReporter())
+        found[encoder] = spec.output
+    return found.__getitem__
+
+
+@pytest.fixture(scope="module")
+def classify(tmp_path_factory: pytest.TempPathFactory, unseen: Drop, embedded: Classify) -> Classify:
     """`classify(encoder)` -> the output of a finished topics job over unseen scenes."""
 
-    def make(encoder: str | None, topics: Topics = COLOURS, workers: int = 1) -> str:
-        inputs = {"t2i/filtered": [unseen]} | ({"tokenizer/semantic": [encoder]} if encoder else {})
+    def make(vectors: str, words: str | None, by: Topics = COLOURS) -> str:
+        inputs = {"t2i/filtered": [unseen.filtered], "t2i/embedded": [embedded(vectors)]}
         spec = JobSpec[TopicSettings](
             asset="t2i/topics",
             fingerprint="f",
-            inputs=inputs,
+            inputs=inputs | ({"tokenizer/semantic": [words]} if words else {}),
             output=str(tmp_path_factory.mktemp("topics")),
-            settings=TopicSettings(topics=topics),
-            resources=Resources(workers=workers),
+            settings=TopicSettings(topics=by, embedding=Embedding()),
         )
-        run(spec, SilentReporter())
+        topics.run(spec, SilentReporter())
         return spec.output
 
     return make
@@ -59,17 +88,14 @@ def classify(tmp_path_factory: pytest.TempPathFactory, unseen: str) -> Classify:
 
 @pytest.fixture(scope="module")
 def finished(classify: Classify, trained: Spec) -> str:
-    """The job's output with the trained encoder, one worker."""
-    return classify(trained.output)
+    """The job's output with the trained encoder."""
+    return classify(trained.output, trained.output)
 
 
-def pictures_of(folder: str) -> dict[str, Image.Image]:
-    """The kept pictures of a filtered drop by source."""
-    catalogue = kept_rows(read_catalogue(folder))
-    sources, shards = catalogue["source"].to_pylist(), sorted(set(catalogue["shard"].to_pylist()))
-    return {
-        source: picture for shard in shards for source, picture in read_thumbnails(folder, shard, sources)
-    }
+def vectors_of(folder: str, unseen: Drop) -> dict[str, torch.Tensor]:
+    """The stored embeddings of the kept pictures by source."""
+    sources = kept_rows(read_catalogue(unseen.filtered))["source"].to_pylist()
+    return dict(zip(sources, torch.from_numpy(read_embeddings(folder, sources)), strict=True))
 
 
 def accuracy(folder: str, topics: dict[str, str]) -> float:
@@ -85,55 +111,62 @@ def accuracy(folder: str, topics: dict[str, str]) -> float:
 
 
 def test_a_trained_encoder_finds_topics_and_an_untrained_one_does_not(
-    finished: str, untrained: Spec, unseen: str
+    finished: str, classify: Classify, untrained: Spec, unseen: Drop
 ) -> None:
-    rows = read_catalogue(finished).to_pylist()
-    assert accuracy(unseen, {row["source"]: row["topic"] for row in rows}) > 0.85
-    guess = PictureClassifier(load_encoder(untrained.output), COLOURS)
-    guessed = {source: guess(picture).topic for source, picture in pictures_of(unseen).items()}
-    assert 0.25 < accuracy(unseen, guessed) < 0.75
+    def found(folder: str) -> dict[str, str]:
+        return {row["source"]: row["topic"] for row in read_catalogue(folder).to_pylist()}
+
+    assert accuracy(unseen.filtered, found(finished)) > 0.85
+    guess = found(classify(untrained.output, untrained.output))
+    assert 0.25 < accuracy(unseen.filtered, guess) < 0.75
 
 
-def test_every_picture_keeps_its_row(finished: str, unseen: str) -> None:
+def test_every_picture_keeps_its_row(finished: str, unseen: Drop) -> None:
     manifest, table = read_manifest(finished), read_catalogue(finished)
-    assert manifest.counts.total == manifest.counts.kept == len(table) == read_manifest(unseen).counts.kept
+    kept = read_manifest(unseen.filtered).counts.kept
+    assert manifest.counts.total == manifest.counts.kept == len(table) == kept
     assert manifest.metadata["topics"] == Counter(table["topic"].to_pylist())
     assert all(0.5 <= p <= 1 for p in table["topic_probability"].to_pylist())
 
 
-def test_neither_workers_nor_other_pictures_change_anything(
-    finished: str, classify: Classify, trained: Spec, unseen: str
+def test_no_picture_is_opened(finished: str) -> None:
+    """All that is read is stored: there are no units of work."""
+    assert not (Path(finished) / "units").exists()
+
+
+def test_what_is_classified_beside_a_picture_changes_nothing(
+    finished: str, trained: Spec, unseen: Drop, embedded: Classify
 ) -> None:
-    assert read_manifest(classify(trained.output, workers=2)) == read_manifest(finished)
     classifier = PictureClassifier(load_encoder(trained.output), COLOURS)
-    pictures = pictures_of(unseen)
+    vectors = vectors_of(embedded(trained.output), unseen)
     for row in read_catalogue(finished).to_pylist()[::20]:
-        alone = classifier(pictures[row["source"]])
+        alone = classifier(vectors[row["source"]])
         assert (alone.topic, alone.probability) == (row["topic"], row["topic_probability"])
 
 
-def test_below_the_least_probability_the_topic_is_other(finished: str, trained: Spec, unseen: str) -> None:
+def test_below_the_least_probability_the_topic_is_other(
+    finished: str, trained: Spec, unseen: Drop, embedded: Classify
+) -> None:
     sure = COLOURS.model_copy(update={"min_probability": 0.9, "other": "rest"})
     classifier = PictureClassifier(load_encoder(trained.output), sure)
-    pictures = pictures_of(unseen)
+    vectors = vectors_of(embedded(trained.output), unseen)
     found = Counter()
     for row in read_catalogue(finished).to_pylist():
-        verdict = classifier(pictures[row["source"]])
+        verdict = classifier(vectors[row["source"]])
         assert verdict.probability == row["topic_probability"]
         assert verdict.topic == (row["topic"] if row["topic_probability"] >= 0.9 else "rest")
         found[verdict.topic] += 1
     assert found.keys() == {"warm", "cold", "rest"}
 
 
-def test_without_topics_all_is_other(trained: Spec, unseen: str) -> None:
+def test_without_topics_all_is_other(trained: Spec) -> None:
     classifier = PictureClassifier(load_encoder(trained.output), Topics(by="picture"))
-    picture, *_ = pictures_of(unseen).values()
-    assert classifier(picture) == Verdict("other", None)
+    assert classifier(torch.ones(32)) == Verdict("other", None)
 
 
-def test_topics_by_picture_without_an_encoder_is_one_line(classify: Classify) -> None:
+def test_topics_by_picture_without_an_encoder_is_one_line(classify: Classify, trained: Spec) -> None:
     with pytest.raises(UserError, match="need a semantic encoder"):
-        classify(None)
+        classify(trained.output, None)
 
 
 def test_a_prompt_without_a_place_is_refused_with_the_recipe() -> None:

@@ -8,7 +8,7 @@ import torch
 from documents import CODES, CONFIG, SINGLE, SMALL, TEXTS, WIDE, image, make_model, text
 from torch import Tensor
 
-from model.scales import ScaleSchedule, table14
+from model.scales import ScaleSchedule
 from model.transformer.generate import Request, generate, generate_images, generate_indices
 from model.transformer.layout import ImagePart, Part, TextPart, pack
 from model.transformer.model import NextScaleTransformer
@@ -82,19 +82,6 @@ def test_half_precision_stays_in_a_band() -> None:
     ]
     error = (torch.cat(found, dim=1)[0].float() - exact).abs().max() / exact.std()
     assert 1e-4 < error < 0.1
-
-
-def test_an_image_of_every_aspect_ratio_is_written() -> None:
-    """All 41 rows of Table 14 at the 256-level, one request each, in one call."""
-    model = make_model(layers=1)
-    rows = table14(12)
-    requests = [Request(seed=n, context=(text(3),), schedule=row) for n, row in enumerate(rows)]
-    written = generate(model, requests, SamplingOptions(guidance=1.0))
-    assert len(rows) == 41
-    for row, (part,) in zip(rows, written, strict=True):
-        assert isinstance(part, ImagePart)
-        assert part.schedule == row
-        assert len(part.targets) == row.tokens
 
 
 @pytest.mark.parametrize("changes", READINGS, ids=str)
@@ -273,7 +260,7 @@ def test_the_last_scales_can_go_without_guidance() -> None:
 
 
 def test_pictures_come_from_the_decoder_and_progress_is_told() -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int, str]] = []
 
     def decode(indices_BN: Tensor, schedule: ScaleSchedule) -> Tensor:
         return indices_BN.float().mean(1).view(-1, 1, 1, 1).expand(-1, 3, schedule.height, schedule.width)
@@ -284,7 +271,31 @@ def test_pictures_come_from_the_decoder_and_progress_is_told() -> None:
     assert made.indices_BN.shape == (3, 14)
     assert made.images_BCHW.shape == (3, 3, 12, 12)
     assert torch.equal(made.images_BCHW[:, 0, 0, 0], made.indices_BN.float().mean(1))
-    assert told == [(3, 9), (6, 9), (9, 9)]
+    assert told == [(3, 9, "scales"), (6, 9, "scales"), (9, 9, "scales")]
+
+
+def test_progress_tells_the_tokens_of_text_beside_the_scales() -> None:
+    """What is told last is what was written, of what may be written; counts never fall."""
+    told: dict[str, list[tuple[int, int]]] = {"scales": [], "tokens": []}
+
+    def tell(done: int, most: int, unit: str) -> None:
+        told[unit].append((done, most))
+
+    parts = [part for parts in generate(make_model(), REQUESTS, progress=tell) for part in parts]
+    tokens = sum(len(part.ids) for part in parts if isinstance(part, TextPart))
+    scales = sum(len(part.schedule.grids) for part in parts if isinstance(part, ImagePart))
+    assert tokens > 3
+    assert told["tokens"][-1] == (tokens, 5 + 6 + 7)
+    assert told["scales"][-1] == (scales, 4 + 3 + 4 + 2 * 3 + 4)
+    assert all(counts == sorted(counts) for counts in told.values())
+
+
+def test_text_alone_tells_one_token_after_another() -> None:
+    told: list[tuple[int, int, str]] = []
+    request = Request(seed=4, context=TWO_IMAGES, images=0, text_first=True, max_text=6)
+    ((written,),) = generate(make_model(), [request], progress=lambda *at: told.append(at))
+    assert isinstance(written, TextPart)
+    assert told[: len(written.ids)] == [(n + 1, 6, "tokens") for n in range(len(written.ids))]
 
 
 def test_logits_that_are_not_finite_stop_the_run() -> None:

@@ -25,8 +25,9 @@ def reach(selection: str) -> list[str]:
 
 
 def test_a_key_stops_there_and_takes_what_it_needs() -> None:
-    curation = ["t2i/filtered", "tokenizer/semantic", "t2i/topics", "t2i/balanced", "t2i/captioned"]
-    assert reach("t2i/captioned") == curation
+    learnt = ["t2i/scored", "t2i/filtered", "tokenizer/semantic"]
+    curated = [f"t2i/{name}" for name in ("embedded", "selected", "topics", "balanced", "captioned")]
+    assert reach("t2i/captioned") == learnt + curated
     assert reach("+t2i/captioned") == reach("t2i/captioned")
 
 

@@ -22,6 +22,7 @@ RECIPE = str(Path(__file__).with_name("tiny.yaml"))
 COMMAND = str(Path(sys.executable).with_name("nextscale"))
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 STAGES = (
+    "t2i/scored",
     "t2i/filtered",
     "tokenizer/semantic",
     "t2i/topics",
@@ -155,11 +156,11 @@ def test_a_changed_setting_makes_only_what_depends_on_it(first: CompletedProcess
 
 def test_ctrl_c_is_one_line_and_the_run_can_go_on(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    curate = ["run", "--recipe", RECIPE, "--select", "t2i/filtered", "--home", str(home)]
+    curate = ["run", "--recipe", RECIPE, "--select", "t2i/scored", "--home", str(home)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen([COMMAND, *curate], env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert "t2i/filtered" in process.stderr.readline()
+        assert "t2i/scored" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         said = process.stderr.read().splitlines()
         assert process.wait(120) == 130

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from curate.t2i.chain import run_stages
+from curate.t2i.hostile import MAX_BYTES, MAX_PIXELS, encode, huge_header, photo
 from PIL import Image
 
-from infra.job import Job, JobSpec, Resources
-from infra.manifest import Output
-from infra.reporter import SilentReporter
 from infra.storage import list_files
-from jobs.curate.t2i import balance, caption, topics
-from jobs.curate.t2i import filter as filter_job
-from jobs.recipe import Balance, Captions, Duplicates, Filters, FolderSource, Source, Topics
-from jobs.sources.discover import list_shards
-from jobs.sources.shards import publish_shards
-from jobs.specs.t2i import BalanceSettings, CaptionSettings, FilterSettings, TopicSettings
+from jobs.recipe import Filters, FolderSource, Source, T2ICuration, Topics
+from jobs.recipe.curation.t2i import Embedding
+from jobs.semantic.encoder import TrainedOn
+from model.semantic import CONTEXT, new_semantic_encoder, save_semantic_encoder
+from model.text import load_text_tokenizer
+from model.tokenizer import TokenizerConfig
 
-FILTERS = Filters(max_bytes=200_000, max_pixels=2_000_000)
-TAXONOMY = {"cat": ["cat"], "dog": ["dog"]}
-
-
-def encode(image: Image.Image, name: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, name)
-    return buffer.getvalue()
-
-
-def photo(seed: int, width: int = 96, height: int = 80) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    image = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
-    fine = Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8))
-    size = (width, height)
-    return Image.blend(image.resize(size, Image.Resampling.BICUBIC), fine.resize(size), 0.2)
+FILTERS = Filters(max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+TOPICS = Topics(taxonomy={"cat": ["cat"], "dog": ["dog"]})
+CURATION = T2ICuration(filters=FILTERS, topics=TOPICS)
 
 
 def framed() -> Image.Image:
@@ -48,16 +30,8 @@ def framed() -> Image.Image:
     return image
 
 
-def huge_header() -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
-
-
-@pytest.fixture
-def messy(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+@pytest.fixture(scope="session")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A folder with good and bad records, and what should become of each picture by file name."""
     jpeg = encode(photo(50), "JPEG")
     blurred = photo(60).resize((4, 4)).resize((256, 256), Image.Resampling.BICUBIC)
@@ -82,8 +56,7 @@ def messy(tmp_path: Path) -> tuple[Path, dict[str, str]]:
         f"a{n:02d}.png": (encode(photo(n)), f"a {'cat' if n % 3 else 'dog'} {n}".encode(), "")
         for n in range(12)
     }
-    folder = tmp_path / "messy"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("messy")
     for name, (data, text, _) in (good | bad).items():
         (folder / name).write_bytes(data)
         if text is not None:
@@ -93,61 +66,64 @@ def messy(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     return folder, expected | {"a00.webp": "duplicate_key"}
 
 
+@pytest.fixture(scope="session")
+def curation() -> T2ICuration:
+    """The section of the recipe that `curate` obeys where a test says nothing else."""
+    return CURATION
+
+
 Curate = Callable[..., dict[str, str]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def curate(ray_session: None) -> Curate:
     """Run stages over a source: `curate(source, home)` gives the output folder of each stage."""
 
-    def run(
-        source: Source, home: Path, balance_to: float = 1.0, workers: int | None = None
-    ) -> dict[str, str]:
-        raw = publish_raw(source, home)
-        steps: list[tuple[str, Job, Any]] = [
-            (
-                "filtered",
-                filter_job.run,
-                FilterSettings(source=source, filters=FILTERS, duplicates=Duplicates()),
-            ),
-            ("topics", topics.run, TopicSettings(topics=Topics(taxonomy=TAXONOMY))),
-            ("balanced", balance.run, BalanceSettings(balance=Balance(max_share=balance_to))),
-            ("captioned", caption.run, CaptionSettings(source=source, captions=Captions())),
-        ]
-        folders = {"raw": raw}
-        before, asset = raw, "raw/t2i"
-        for name, job, settings in steps:
-            folders[name] = str(home / name)
-            spec = JobSpec[type(settings)](  # type: ignore[misc]
-                asset=f"t2i/{name}",
-                partition="t2i-0000",
-                fingerprint="f",
-                inputs={asset: [before]},
-                output=folders[name],
-                settings=settings,
-                resources=Resources(workers=workers),
-            )
-            job(spec, SilentReporter())
-            before, asset = folders[name], f"t2i/{name}"
-        return folders
+    def run(source: Source, home: Path, curation: T2ICuration = CURATION, **more: Any) -> dict[str, str]:
+        return run_stages(source, home, curation, **more)
 
     return run
 
 
-def publish_raw(source: Source, home: Path) -> str:
-    """The listing of a source as one drop."""
-    folder = str(home / "raw")
-    publish_shards(Output(folder), list_shards("t2i", source))
-    return folder
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small semantic encoder that learnt nothing: equal pictures are equal to it, others are not."""
+    folder = tmp_path_factory.mktemp("encoder")
+    model = new_semantic_encoder(TokenizerConfig.preset("tiny"), load_text_tokenizer(), 0).eval()
+    save_semantic_encoder(model, folder)
+    TrainedOn("builtin", CONTEXT, 32).save(folder)
+    return str(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def source(messy: tuple[Path, dict[str, str]]) -> FolderSource:
     """The messy folder, in shards of ten pictures."""
     return FolderSource(uri=str(messy[0]), shard_records=10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def finished(
+    source: FolderSource, curate: Curate, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """The output folder of each stage over the messy source, by one worker."""
+    return curate(source, tmp_path_factory.mktemp("finished"), workers=1)
+
+
+@pytest.fixture(scope="session")
+def embedded(
+    source: FolderSource,
+    curate: Curate,
+    finished: dict[str, str],
+    encoder: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """The same with `embedded`, by two workers."""
+    home, embedding = tmp_path_factory.mktemp("embedded"), T2ICuration(embedding=Embedding())
+    stages = ("embedded",)
+    return curate(source, home, embedding, finished=finished, only=stages, workers=2, encoder=encoder)
+
+
+@pytest.fixture(scope="session")
 def read_all() -> Callable[[str], dict[str, bytes]]:
     """The files below a folder by relative path."""
 

@@ -13,30 +13,35 @@ from infra.errors import UserError
 from infra.manifest import read_manifest
 from jobs.curate.stage import read_catalogue
 from jobs.curated import iter_documents
-from jobs.recipe import FolderSource, ScenesSource
+from jobs.recipe import Balance, Filters, FolderSource, ScenesSource, T2ICuration
+from jobs.recipe.curation.t2i import Embedding, Selection
 
 Curate = Callable[..., dict[str, str]]
 ReadAll = Callable[[str], dict[str, bytes]]
 
+CAPPED = Balance(max_share=0.4)
 
-def test_every_record_has_its_fate(
-    messy: tuple[Path, dict[str, str]], source: FolderSource, curate: Curate, tmp_path: Path
-) -> None:
+
+def test_every_record_has_its_fate(messy: tuple[Path, dict[str, str]], finished: dict[str, str]) -> None:
     _, expected = messy
-    folders = curate(source, tmp_path / "home")
-    rows = read_catalogue(folders["captioned"]).to_pylist()
+    rows = read_catalogue(finished["captioned"]).to_pylist()
     assert {row["source"].rpartition("#")[2]: row["reason"] or "" for row in rows} == expected
     assert [row["source"] for row in rows] == sorted(row["source"] for row in rows)
     stages = {row["source"].rpartition("#")[2]: row["stage"] for row in rows}
-    assert (stages["a01.png"], stages["c0.png"], stages["b0.jpg"]) == ("captioned", "captioned", "filtered")
+    decided = (stages[name] for name in ("a01.png", "c0.png", "b0.jpg", "b4.png"))
+    assert tuple(decided) == ("captioned", "captioned", "scored", "filtered")
     by_name = {row["source"].rpartition("#")[2]: row for row in rows}
     assert by_name["x0.png"]["duplicate_of"] == by_name["a00.png"]["sample_id"]
     assert by_name["x1.jpg"]["duplicate_of"] == by_name["a01.png"]["sample_id"]
 
 
-def test_stages_conserve_records(source: FolderSource, curate: Curate, tmp_path: Path) -> None:
-    folders = curate(source, tmp_path / "home", balance_to=0.4)
-    counts = [read_manifest(folders[name]).counts for name in ("filtered", "topics", "balanced", "captioned")]
+def test_stages_conserve_records(
+    source: FolderSource, curate: Curate, curation: T2ICuration, tmp_path: Path
+) -> None:
+    capped = curation.model_copy(update={"balance": CAPPED})
+    folders = curate(source, tmp_path / "home", capped)
+    stages = ("scored", "filtered", "topics", "balanced", "captioned")
+    counts = [read_manifest(folders[name]).counts for name in stages]
     assert [later.total for later in counts[1:]] == [earlier.kept for earlier in counts[:-1]]
     final = read_catalogue(folders["captioned"])
     assert len(final) == counts[0].total
@@ -47,10 +52,9 @@ def test_stages_conserve_records(source: FolderSource, curate: Curate, tmp_path:
 
 
 def test_documents_have_the_original_bytes(
-    messy: tuple[Path, dict[str, str]], source: FolderSource, curate: Curate, tmp_path: Path
+    messy: tuple[Path, dict[str, str]], finished: dict[str, str]
 ) -> None:
-    folders = curate(source, tmp_path / "home")
-    documents = list(iter_documents(folders["captioned"]))
+    documents = list(iter_documents(finished["captioned"]))
     assert len(documents) == 12
     for document, media in documents:
         text, image = document.segments
@@ -65,38 +69,60 @@ def test_documents_have_the_original_bytes(
 
 
 def test_workers_and_kills_change_no_byte(
-    source: FolderSource, curate: Curate, read_all: ReadAll, tmp_path: Path
+    source: FolderSource, curate: Curate, finished: dict[str, str], read_all: ReadAll, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    folders = curate(source, home, workers=1)
-    whole = {name: read_all(folders[name]) for name in ("filtered", "captioned")}
-    shutil.rmtree(folders["captioned"])
+    shutil.copytree(Path(finished["scored"]), home / "scored")
     for path in ("manifest.parquet", "units/000001.json", "data/catalogue.parquet"):
-        (Path(folders["filtered"]) / path).unlink()
+        (home / "scored" / path).unlink()
     again = curate(source, home, workers=2)
-    assert {name: read_all(again[name]) for name in whole} == whole
+    for stage in ("scored", "filtered", "topics", "balanced", "captioned"):
+        assert read_all(again[stage]) == read_all(finished[stage]), stage
 
 
-def test_finished_units_are_not_done_again(source: FolderSource, curate: Curate, tmp_path: Path) -> None:
+def test_finished_units_are_not_done_again(
+    source: FolderSource, curate: Curate, finished: dict[str, str], tmp_path: Path
+) -> None:
     """A negative control: a unit with a receipt is trusted, so its records stay as they were scored."""
-    home = tmp_path / "home"
-    folders = curate(source, home)
-    before = read_catalogue(folders["filtered"])
-    (Path(source.uri) / "a01.png").write_bytes(b"")
-    shutil.rmtree(folders["captioned"])
-    with pytest.raises(UserError, match=r"#a01.png: this picture changed"):
-        curate(source, home)
-    assert read_catalogue(folders["filtered"]).equals(before)
+    pictures, home = tmp_path / "pictures", tmp_path / "home"
+    shutil.copytree(source.uri, pictures)
+    moved = source.model_copy(update={"uri": str(pictures)})
+    before = read_catalogue(curate(moved, home)["scored"])
+    (pictures / "a01.png").write_bytes(b"")
+    shutil.rmtree(home / "captioned")
+    with pytest.raises(UserError, match=r"#a01.png: this picture changed after it was scored"):
+        curate(moved, home)
+    assert read_catalogue(str(home / "scored")).equals(before)
 
 
-def test_pictures_to_look_at(source: FolderSource, curate: Curate, tmp_path: Path) -> None:
-    folders = curate(source, tmp_path / "home", balance_to=0.4)
-    names = {
-        name: {p.stem for p in (Path(folder) / "pictures").glob("*.png")} for name, folder in folders.items()
+def test_other_thresholds_work_on_stored_scores_alone(
+    source: FolderSource, curate: Curate, finished: dict[str, str], tmp_path: Path
+) -> None:
+    """The pictures are gone, and still the filters decide anew."""
+    gone = source.model_copy(update={"uri": str(tmp_path / "gone")})
+    wide = T2ICuration(filters=Filters(min_side=1, max_aspect=100, min_entropy=0, min_sharpness=0))
+    stages = ("filtered", "topics", "balanced")
+    scored = {"scored": finished["scored"]}
+    folders = curate(gone, tmp_path, wide, finished=scored, only=stages)
+    reasons = {
+        row["source"].rpartition("#")[2]: row["reason"]
+        for row in read_catalogue(folders["filtered"]).to_pylist()
     }
-    assert {"kept", "rejected-small", "rejected-near_duplicate"} <= names["filtered"]
-    assert names["balanced"] == {"topics"}
-    assert names["captioned"] == {"captioned", "funnel"}
+    filtered = {name: reasons[name] for name in ("b4.png", "b5.png", "b6.png", "b7.png", "b8.png")}
+    assert filtered == dict.fromkeys(("b4.png", "b5.png", "b7.png")) | dict.fromkeys(
+        ("b6.png", "b8.png"), "border"
+    )
+    assert read_manifest(folders["balanced"]).counts.kept == sum(r is None for r in reasons.values())
+
+
+def test_pictures_to_look_at(finished: dict[str, str]) -> None:
+    names = {
+        name: {p.stem for p in (Path(folder) / "pictures").glob("*.png")} for name, folder in finished.items()
+    }
+    assert names["scored"] == {"reasons", "scored"}
+    assert {"funnel", "kept", "rejected-small", "rejected-near_duplicate"} <= names["filtered"]
+    assert names["topics"] == names["balanced"] == {"topics"}
+    assert names["captioned"] == {"captioned", "caption_lengths", "funnel"}
 
 
 def test_scenes_go_through_with_their_truth(curate: Curate, tmp_path: Path) -> None:
@@ -106,9 +132,14 @@ def test_scenes_go_through_with_their_truth(curate: Curate, tmp_path: Path) -> N
     assert all(document.metadata["truth"] for document, _ in iter_documents(folders["captioned"]))
 
 
-def test_a_drop_without_a_good_record(curate: Curate, tmp_path: Path) -> None:
+def test_a_drop_without_a_good_record(
+    curate: Curate, curation: T2ICuration, encoder: str, tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(b"")
-    folders = curate(FolderSource(uri=str(tmp_path / "in")), tmp_path / "home")
+    selection = Selection(min_aesthetic=1.0, min_similarity=0.9)
+    every = {"embedding": Embedding(), "selection": selection, "balance": Balance(target="even")}
+    source, wanted = FolderSource(uri=str(tmp_path / "in")), curation.model_copy(update=every)
+    folders = curate(source, tmp_path / "home", wanted, encoder=encoder)
     assert read_manifest(folders["captioned"]).counts.total == 0
     assert read_catalogue(folders["captioned"])["reason"].to_pylist() == ["empty_file"]

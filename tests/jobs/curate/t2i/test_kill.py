@@ -12,7 +12,7 @@ import pytest
 
 from infra.manifest import Output
 from infra.storage import list_files
-from jobs.recipe import Duplicates, Filters, ScenesSource
+from jobs.recipe import ScenesSource
 from jobs.sources.discover import list_shards
 from jobs.sources.shards import publish_shards
 
@@ -21,19 +21,19 @@ SCRIPT = """
 import sys
 from infra.job import JobSpec
 from infra.reporter import SilentReporter
-from jobs.curate.t2i.filter import run
-from jobs.specs.t2i import FilterSettings
-run(JobSpec[FilterSettings].model_validate_json(sys.argv[1]), SilentReporter())
+from jobs.curate.t2i.score import run
+from jobs.specs.t2i import ScoreSettings
+run(JobSpec[ScoreSettings].model_validate_json(sys.argv[1]), SilentReporter())
 """
 
 
 def start(raw: str, output: Path) -> subprocess.Popen[bytes]:
     from infra.job import JobSpec
-    from jobs.specs import FilterSettings
+    from jobs.specs.t2i import ScoreSettings
 
-    settings = FilterSettings(source=SOURCE, filters=Filters(), duplicates=Duplicates())
-    spec = JobSpec[FilterSettings](
-        asset="t2i/filtered",
+    settings = ScoreSettings(source=SOURCE, max_bytes=100_000, max_pixels=100_000)
+    spec = JobSpec[ScoreSettings](
+        asset="t2i/scored",
         fingerprint="f",
         inputs={"raw/t2i": [raw]},
         output=str(output),

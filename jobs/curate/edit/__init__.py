@@ -1,0 +1,1 @@
+"""Curation of edits: scored, size_matched, judged, subsets, audited, mixed. Each stage keeps every row."""

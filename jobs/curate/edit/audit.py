@@ -1,0 +1,89 @@
+"""edit/audited: bad edits and bad subsets go; what stays is published as documents.
+
+Each unit re-reads the original bytes of its kept edits from the source and publishes one tar. The
+catalogue has one row per input record of the drop, also those that earlier stages rejected.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from infra import storage
+from infra.job import JobSpec
+from infra.manifest import Manifest, Output, read_table
+from infra.reporter import Reporter
+from jobs.curate.edit.documents import Part, plan_units, write_unit
+from jobs.curate.edit.pictures import show_audited
+from jobs.curate.edit.subsets import DROPPED, is_bad
+from jobs.curate.stage import (
+    CATALOGUE,
+    commit,
+    count_rows,
+    kept_rows,
+    merge,
+    only_input,
+    read_catalogue,
+    reject,
+    rejected_before,
+    set_column,
+    with_stage,
+)
+from jobs.sources.shards import read_shards
+from jobs.specs.edit import EditAuditSettings
+from jobs.units import Unit, run_units
+
+UNIT_BYTES = 256 << 20
+"""Picture bytes in one tar, which a worker holds in memory while it puts them in order."""
+
+
+def run(spec: JobSpec[EditAuditSettings], report: Reporter) -> Manifest:
+    """Reject the bad edits of the drop and publish the documents of the others."""
+    output = Output(spec.output)
+    folder = only_input(spec, "edit/judged")
+    dropped = read_table(storage.join(only_input(spec, "edit/subsets"), DROPPED))["subset"].to_pylist()
+    own = _audit(kept_rows(read_catalogue(folder)), spec.settings.min_score, frozenset(dropped))
+    units = plan_units(kept_rows(own).to_pylist(), read_shards(folder), UNIT_BYTES)
+    work = partial(write_unit, output=output, source=spec.settings.source)
+    receipts = run_units(output, units, work, report, spec.resources, noun="edits")
+    own = _add_units(own, units)
+    catalogue = merge([with_stage(own, spec.asset), rejected_before(folder)])
+    files = [output.publish_table(CATALOGUE, catalogue)]
+    files += [file for receipt in receipts for file in receipt.files]
+    show_audited(output, report, catalogue, own, only_input(spec, "edit/scored"))
+    return commit(spec, files, count_rows(own), _figures(kept_rows(own), len(units)))
+
+
+def _audit(judged: pa.Table, min_score: int, dropped: frozenset[str]) -> pa.Table:
+    """Reject bad edits, then those of dropped subsets."""
+    bad = is_bad(judged, min_score)
+    subsets, verdicts = judged["subset"].to_pylist(), judged["verdict"].to_pylist()
+    scores = judged["score"].to_pylist()
+    reasons = [
+        "bad_edit" if wrong else "bad_subset" if subset in dropped else None
+        for wrong, subset in zip(bad, subsets, strict=True)
+    ]
+    details = {
+        "bad_edit": [f"{score} of 10: {verdict}" for score, verdict in zip(scores, verdicts, strict=True)],
+        "bad_subset": [f"too many edits of {subset!r} are bad" for subset in subsets],
+    }
+    found = [details[reason][row] if reason else None for row, reason in enumerate(reasons)]
+    return reject(judged, list(reasons), found)
+
+
+def _add_units(catalogue: pa.Table, units: list[Unit[Part]]) -> pa.Table:
+    """Add `unit`: the tar that has the document."""
+    names = {row["source"]: unit.name for unit in units for row in unit.payload.rows}
+    values = [names.get(source) for source in catalogue["source"].to_pylist()]
+    return set_column(catalogue, "unit", values, pa.string())
+
+
+def _figures(kept: pa.Table, units: int) -> dict[str, Any]:
+    return {
+        "units": units,
+        "media_bytes": sum(kept["bytes"].to_pylist()),
+        "tasks": dict(sorted(Counter(kept["task"].to_pylist()).items())),
+    }

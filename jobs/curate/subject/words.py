@@ -1,0 +1,55 @@
+"""What two captions both name, by a small taxonomy of words (`curation.subject.words`).
+
+Words tell the class and not the individual: two captions that say `a dog` need not show the same dog.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from jobs.recipe.curation.subject import SubjectType
+
+_KINDS: tuple[SubjectType, ...] = get_args(SubjectType)
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A subject that two texts name."""
+
+    subject: str
+    kind: SubjectType
+
+
+class SubjectWords:
+    """Finds the subject that two captions share."""
+
+    def __init__(self, words: Mapping[SubjectType, Sequence[str]]) -> None:
+        self._kinds = {_fold(word): kind for kind in reversed(_KINDS) for word in words.get(kind, ())}
+
+    def __call__(self, one: str, other: str) -> Shared | None:
+        """The first word of `other`, of the first kind, that both texts have; None where they share none."""
+        elsewhere = {_fold(word) for word in _split(one)}
+        found = [_fold(word) for word in _split(other)]
+        shared = [(word, self._kinds[word]) for word in found if word in self._kinds and word in elsewhere]
+        if not shared:
+            return None
+        return Shared(*min(shared, key=lambda pair: _KINDS.index(pair[1])))
+
+
+def _split(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _fold(word: str) -> str:
+    """The singular of a regular English plural; other words stay as they are."""
+    if len(word) > 3 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith(("ches", "shes", "sses", "xes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us")):
+        return word[:-1]
+    return word

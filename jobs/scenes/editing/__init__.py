@@ -1,0 +1,1 @@
+"""How scenes are edited: words for shapes, changed scenes, other ways to draw them, and each task's edits."""
