@@ -68,7 +68,7 @@ def test_every_job_asset_has_a_blocking_check(project: Project) -> None:
 
 
 def test_inputs_come_first(project: Project) -> None:
-    seen = {"raw/t2i"}
+    seen = {f"raw/{family}" for family in project.recipe.sources.given()}
     for asset in job_assets(project.recipe):
         assert set(asset.inputs) <= seen
         seen.add(asset.key)
