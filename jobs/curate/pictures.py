@@ -29,7 +29,7 @@ from jobs.pictures.texts import histogram
 
 SHEET_PICTURES = 24
 PAIR_GAP = 6
-STAGES = ("scored", "filtered", "selected", "topics", "balanced", "captioned")
+STAGES = ("fetched", "scored", "filtered", "selected", "topics", "balanced", "captioned")
 
 Row = dict[str, Any]
 

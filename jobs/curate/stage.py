@@ -90,6 +90,13 @@ def publish_stage(output: Output, catalogue: pa.Table, folder: str) -> list[File
     ]
 
 
+def publish_earlier(output: Output, folder: str) -> list[FileEntry]:
+    """Carry on what the input of a first stage rejected: a listing decides nothing, fetching does."""
+    if not storage.exists(storage.join(folder, CATALOGUE)):
+        return []
+    return [output.publish_table(EARLIER, rejected_before(folder))]
+
+
 def commit(
     spec: JobSpec[Any], files: Iterable[FileEntry], counts: Counts, metadata: dict[str, Any]
 ) -> Manifest:

@@ -15,7 +15,7 @@ from infra.catalogue import count
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output, Receipt, read_manifest, read_table
 from infra.reporter import Reporter
-from jobs.curate.stage import CATALOGUE, commit, count_rows, reject
+from jobs.curate.stage import CATALOGUE, commit, count_rows, publish_earlier, reject
 from jobs.curate.t2i.records import SCORES_SCHEMA, score_row
 from jobs.curate.t2i.score import SUFFIX, in_order
 from jobs.sources import Record
@@ -40,6 +40,7 @@ def run(spec: JobSpec[SubjectScoreSettings], report: Reporter) -> Manifest:
     rows = _read(spec.output, [file.path for file in entries], without=("colours", "thumbnail"))
     catalogue = in_order(reject(rows, rows["reason"].to_pylist(), rows["detail"].to_pylist()))
     files = [output.publish_table(CATALOGUE, catalogue), publish_shards(output, without_versions(shards))]
+    files += publish_earlier(output, folder)
     return commit(spec, [*files, *entries], count_rows(catalogue), {})
 
 

@@ -33,6 +33,7 @@ SCORES_SCHEMA = pa.schema(
         ("caption", pa.string()),
         ("caption_problem", pa.string()),
         ("truth", pa.string()),
+        ("metadata", pa.string()),  # JSON: what else the source says, such as the licence
         ("format", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
@@ -71,6 +72,7 @@ def score_row(record: Record, shard: str, max_bytes: int, max_pixels: int) -> di
         "caption": record.caption,
         "caption_problem": record.caption_problem,
         "truth": record.truth,
+        "metadata": record.metadata,
     }
     if record.image is None:
         return row

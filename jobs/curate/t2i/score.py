@@ -18,7 +18,7 @@ from infra.manifest import Manifest, Output, read_manifest, read_table
 from infra.reporter import Reporter
 from jobs.curate.figures import scored_figures
 from jobs.curate.pictures import show_scored
-from jobs.curate.stage import CATALOGUE, commit, count_rows, reject
+from jobs.curate.stage import CATALOGUE, commit, count_rows, publish_earlier, reject
 from jobs.curate.t2i.records import SCORES_SCHEMA, score_shard
 from jobs.sources.shards import publish_shards, read_shards, without_versions
 from jobs.specs.t2i import ScoreSettings
@@ -43,7 +43,7 @@ def run(spec: JobSpec[ScoreSettings], report: Reporter) -> Manifest:
     catalogue = in_order(reject(scores, scores["reason"].to_pylist(), scores["detail"].to_pylist()))
     show_scored(output, report, catalogue)
     listed = publish_shards(output, without_versions(shards))
-    files = [output.publish_table(CATALOGUE, catalogue), listed, *files]
+    files = [output.publish_table(CATALOGUE, catalogue), listed, *publish_earlier(output, folder), *files]
     return commit(spec, files, count_rows(catalogue), scored_figures(catalogue))
 
 

@@ -18,7 +18,7 @@ from assets.curation import fetch
 from assets.graph import job_assets
 from assets.plan import materialize_stale
 from assets.project import Project
-from infra.manifest import Manifest, Output
+from infra.manifest import Manifest, Output, read_table
 from infra.settings import prepare_dagster_home
 from jobs.curate.stage import count_rows
 from jobs.fetch.ledger import LEDGER_SCHEMA
@@ -109,6 +109,11 @@ def test_a_drop_is_fetched_checked_and_read_on_through_dagster(
         assert [stage.reused for stage in again] == [True, True]
     assert (made.counts.total, made.counts.kept, made.counts.rejected) == (3, 2, {"gone": 1})
     assert (scored.asset, scored.counts.total, scored.counts.kept) == ("t2i/scored", 2, 2)
+    refused = read_table(f"{scored.folder}/data/earlier.parquet").to_pylist()
+    assert len(refused) == made.counts.total - made.counts.kept > 0
+    assert {row["stage"] for row in refused} == {"fetched"}, (
+        "what did not come is in the catalogues that follow"
+    )
     assert (tmp_path / "home" / "cache" / "fetch").is_dir()
 
 
