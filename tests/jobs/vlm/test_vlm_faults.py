@@ -52,7 +52,7 @@ ALL = [*((a, "unreachable") for a in UNREACHABLE), *((a, "refused") for a in REF
 ALL += [(a, "malformed") for a in MALFORMED]
 
 
-@pytest.mark.parametrize(("fault", "problem"), ALL, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("fault", "problem"), ALL)
 def test_a_fault_is_asked_again_and_counted(fault: Answer, problem: str) -> None:
     with VlmServer(script(fault, GOOD)) as server:
         reply = ask_one(open_vlm(server.settings(), None))
