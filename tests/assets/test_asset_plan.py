@@ -197,6 +197,7 @@ with dg.DagsterInstance.from_config(prepare_dagster_home(sys.argv[1])) as instan
 """
 
 
+@pytest.mark.chaos
 def test_a_killed_walk_ends_in_dagster_too_and_goes_on(ray_session: None, tmp_path: Path) -> None:
     home = str(tmp_path)
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])

@@ -159,6 +159,7 @@ def test_a_users_mistake_arrives_as_a_user_error(ray_jobs: str, tmp_path: Path) 
         RayJobsLauncher(ray_jobs).run("jobs.curate.t2i.score:run", spec, SilentReporter())
 
 
+@pytest.mark.chaos
 def test_a_crash_comes_with_the_end_of_the_jobs_log_and_can_be_run_again(
     ray_jobs: str, tmp_path: Path
 ) -> None:
@@ -188,6 +189,7 @@ print(RayJobsLauncher(sys.argv[1]).run("jobs.curate.t2i.score:run", spec, Silent
 """
 
 
+@pytest.mark.chaos
 def test_a_killed_launcher_finds_its_job_again(ray_jobs: str, tmp_path: Path) -> None:
     spec = _spec(tmp_path, "out", count=1500)
     (tmp_path / "spec.json").write_text(spec.model_dump_json(serialize_as_any=True))
@@ -208,6 +210,7 @@ def test_a_killed_launcher_finds_its_job_again(ray_jobs: str, tmp_path: Path) ->
     assert second.stdout.split()[-1] == manifest.hash
 
 
+@pytest.mark.chaos
 def test_a_cancelled_run_stops_its_job(ray_jobs: str, tmp_path: Path) -> None:
     spec = _spec(tmp_path, "out", count=3000)
     (tmp_path / "spec.json").write_text(spec.model_dump_json(serialize_as_any=True))

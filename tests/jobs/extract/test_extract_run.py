@@ -127,6 +127,7 @@ def test_the_seed_and_the_level_decide_what_is_sampled(inputs: tuple[str, str], 
     assert inputs_of(0, "small") != inputs_of(0, "large")
 
 
+@pytest.mark.chaos
 def test_a_killed_run_ends_with_the_same_bytes(
     finished: tuple[Path, Manifest], inputs: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -191,6 +191,7 @@ def test_the_pictures_of_a_level_of_many_shapes_have_a_row_for_each(
     assert rows[-1]["psnr"] == pytest.approx(weighted)
 
 
+@pytest.mark.chaos
 def test_a_killed_run_ends_with_the_same_bytes(make_spec: MakeSpec, tmp_path: Path) -> None:
     levels = {"32": TRAIN_LEVEL}
     whole = run(make_spec("whole", levels, pictures=4), SilentReporter())

@@ -126,6 +126,7 @@ def test_the_moving_average_is_published(make_spec: Any) -> None:
     assert mean.abs().max() < last.abs().max()  # it started at zero and lags behind
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("ray_session")
 def test_two_workers_train_what_one_does(make_spec: Any, pixel: dict[str, list[str]]) -> None:
     one, two = (
@@ -138,6 +139,7 @@ def test_two_workers_train_what_one_does(make_spec: Any, pixel: dict[str, list[s
         assert a == pytest.approx(b, rel=1e-3)
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("ray_session")
 def test_two_workers_with_a_discriminator_keep_it_the_same(make_spec: Any) -> None:
     spec = make_spec("run", steps=3, workers=2, adversarial_start=0)

@@ -47,6 +47,7 @@ def test_what_a_process_trained_before_changes_nothing(make_spec: Any) -> None:
     assert published(before) == published(after)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("zero_stage", [1, 3])
 def test_a_killed_run_ends_at_the_same_bytes(make_spec: Any, zero_stage: int) -> None:
     whole, killed = make_spec("whole", zero_stage=zero_stage), make_spec("killed", zero_stage=zero_stage)

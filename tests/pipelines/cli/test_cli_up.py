@@ -33,7 +33,7 @@ def running_below(home: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.chaos)])
 def test_up_serves_and_ends(tmp_path: Path, number: signal.Signals) -> None:
     port, home = free_port(), tmp_path / "home"
     command = [COMMAND, "up", "--home", str(home), "--port", str(port)]
