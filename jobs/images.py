@@ -21,6 +21,9 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_ORIENTATION = 0x0112
+"""EXIF's tag; 1 is upright."""
+
 _MOVING = ("GIF", "WEBP", "PNG")
 _DECODER_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError, KeyError)
 
@@ -137,12 +140,16 @@ def _load(picture: Image.Image, data: bytes) -> None:
 
 def _upright(picture: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(picture)
+        # Pillow would copy every picture, also those that lie as they should.
+        turned = picture.getexif().get(_ORIENTATION, 1) != 1
+        return ImageOps.exif_transpose(picture) if turned else picture
     except _DECODER_ERRORS:
         return picture  # unreadable EXIF says nothing about rotation
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and not picture.has_transparency_data:
+        return picture
     if picture.mode.startswith("I"):
         picture = _from_16_bit(picture)
     try:
