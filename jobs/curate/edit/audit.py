@@ -16,9 +16,10 @@ from infra import storage
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output, read_table
 from infra.reporter import Reporter
-from jobs.curate.edit.documents import Part, plan_units, write_unit
+from jobs.curate.edit.documents import write_unit
 from jobs.curate.edit.pictures import show_audited
 from jobs.curate.edit.subsets import DROPPED, is_bad
+from jobs.curate.parts import Part, plan_units
 from jobs.curate.stage import (
     CATALOGUE,
     commit,
@@ -36,9 +37,6 @@ from jobs.sources.shards import read_shards
 from jobs.specs.edit import EditAuditSettings
 from jobs.units import Unit, run_units
 
-UNIT_BYTES = 256 << 20
-"""Picture bytes in one tar, which a worker holds in memory while it puts them in order."""
-
 
 def run(spec: JobSpec[EditAuditSettings], report: Reporter) -> Manifest:
     """Reject the bad edits of the drop and publish the documents of the others."""
@@ -46,7 +44,7 @@ def run(spec: JobSpec[EditAuditSettings], report: Reporter) -> Manifest:
     folder = only_input(spec, "edit/judged")
     dropped = read_table(storage.join(only_input(spec, "edit/subsets"), DROPPED))["subset"].to_pylist()
     own = _audit(kept_rows(read_catalogue(folder)), spec.settings.min_score, frozenset(dropped))
-    units = plan_units(kept_rows(own).to_pylist(), read_shards(folder), UNIT_BYTES)
+    units = plan_units(kept_rows(own).to_pylist(), read_shards(folder))
     work = partial(write_unit, output=output, source=spec.settings.source)
     receipts = run_units(output, units, work, report, spec.resources, noun="edits")
     own = _add_units(own, units)

@@ -17,10 +17,11 @@ from infra.document import format_id
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output, Receipt, read_table
 from infra.reporter import Reporter
-from jobs.curate.edit.documents import Part, Row, plan_units, read_again
+from jobs.curate.edit.documents import read_again
 from jobs.curate.edit.figures import judged_figures
 from jobs.curate.edit.measured import measured_verdict, task_of_truth
 from jobs.curate.edit.tasks import task_by_words
+from jobs.curate.parts import Part, Row, plan_units
 from jobs.curate.stage import commit, count_rows, kept_rows, only_input, publish_stage, read_catalogue
 from jobs.recipe.curation.edit import TASKS
 from jobs.recipe.vlm import SourceText, VlmSettings
@@ -56,7 +57,7 @@ def run(spec: JobSpec[EditJudgeSettings], report: Reporter) -> Manifest:
     output = Output(spec.output)
     folder = only_input(spec, "edit/size_matched")
     kept = kept_rows(read_catalogue(folder))
-    units = plan_units(kept.to_pylist(), read_shards(folder))
+    units = plan_units(kept.to_pylist(), read_shards(folder), None)
     arguments = (output, spec.settings, spec.cache)
     receipts = run_units(output, units, Judge, report, spec.resources, arguments=arguments, noun="edits")
     made = [file for receipt in receipts for file in receipt.files]

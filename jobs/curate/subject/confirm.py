@@ -16,6 +16,7 @@ from infra import storage
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output, Receipt, read_table
 from infra.reporter import Reporter
+from jobs.curate.parts import UNIT_BYTES
 from jobs.curate.stage import (
     CATALOGUE,
     commit,
@@ -30,7 +31,6 @@ from jobs.curate.stage import (
 from jobs.curate.subject.judge import SUFFIX, VERDICTS, ConfirmWorker
 from jobs.curate.subject.pictures import Thumbnails, show_confirmed
 from jobs.curate.subject.units import plan_units
-from jobs.curate.t2i.documents import UNIT_BYTES
 from jobs.curate.t2i.score import in_order
 from jobs.sources.shards import read_shards
 from jobs.specs.subject import ConfirmSettings

@@ -16,8 +16,9 @@ from infra.errors import UserError
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output, Receipt
 from infra.reporter import Reporter
+from jobs.curate.parts import Part, plan_units
 from jobs.curate.stage import CATALOGUE, commit, count_rows, kept_rows, only_input, read_catalogue
-from jobs.curate.t2i.documents import Part, plan_units, read_originals
+from jobs.curate.t2i.documents import read_originals
 from jobs.curate.t2i.embeddings import SUFFIX, to_bytes
 from jobs.images import decode
 from jobs.recipe import Source

@@ -10,12 +10,12 @@ import pyarrow as pa
 from infra.document import format_id
 from infra.manifest import Output, Receipt
 from jobs.curate.captions import judge_caption, normalise
+from jobs.curate.parts import Part as OfShard
 from jobs.curate.stage import count_rows, reject
 from jobs.curate.subject.documents import Likeness, instruction, pair_document
 from jobs.curate.subject.own import Own, Told, own_verdict
 from jobs.curate.subject.units import Part
 from jobs.curate.subject.words import SubjectWords
-from jobs.curate.t2i.documents import Part as OfShard
 from jobs.curate.t2i.documents import read_originals
 from jobs.curated import tar_bytes
 from jobs.recipe import Captions

@@ -16,6 +16,7 @@ from infra.manifest import FileEntry, Manifest, Output
 from infra.reporter import Reporter
 from jobs.curate.captions import Verdict, judge_caption
 from jobs.curate.figures import captioned_figures
+from jobs.curate.parts import Part, plan_units
 from jobs.curate.pictures import show_captioned
 from jobs.curate.stage import (
     CATALOGUE,
@@ -30,7 +31,7 @@ from jobs.curate.stage import (
     set_column,
     with_stage,
 )
-from jobs.curate.t2i.documents import Part, plan_units, write_unit
+from jobs.curate.t2i.documents import write_unit
 from jobs.sources.shards import Shard, read_shards
 from jobs.specs.t2i import CaptionSettings
 from jobs.units import Unit, run_units

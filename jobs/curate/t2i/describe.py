@@ -18,7 +18,8 @@ from infra.job import JobSpec
 from infra.manifest import FileEntry, Output, Receipt, read_table
 from infra.reporter import Reporter
 from jobs.curate.captions import Verdict, judge_caption
-from jobs.curate.t2i.documents import Part, Row, read_originals
+from jobs.curate.parts import Part, Row
+from jobs.curate.t2i.documents import read_originals
 from jobs.recipe import Captions
 from jobs.specs.t2i import CaptionSettings
 from jobs.units import Unit, run_units

@@ -19,6 +19,7 @@ from infra.job import JobSpec
 from infra.manifest import Manifest, Output, Receipt
 from infra.reporter import Reporter
 from jobs.curate.figures import quantiles
+from jobs.curate.parts import Part, Row, plan_units
 from jobs.curate.pictures import show_aesthetics
 from jobs.curate.stage import (
     CATALOGUE,
@@ -30,7 +31,7 @@ from jobs.curate.stage import (
     set_column,
 )
 from jobs.curate.t2i.aesthetic import MEASURES, open_scorer
-from jobs.curate.t2i.documents import Part, Row, plan_units, read_originals
+from jobs.curate.t2i.documents import read_originals
 from jobs.curate.t2i.embedders import open_embedder
 from jobs.curate.t2i.embeddings import publish_embeddings, read_aesthetics, to_bytes
 from jobs.images import decode

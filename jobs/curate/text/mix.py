@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -18,10 +17,10 @@ import pyarrow as pa
 
 from infra.catalogue import Counts
 from infra.document import Document, TextSegment
-from infra.errors import UserError
 from infra.job import JobSpec
 from infra.manifest import FileEntry, Manifest, Output, Receipt, read_manifest
 from infra.reporter import Reporter
+from jobs.curate.parts import UNIT_BYTES, Part, Row, match
 from jobs.curate.stage import (
     CATALOGUE,
     commit,
@@ -38,23 +37,11 @@ from jobs.curate.text.pictures import show_mixed
 from jobs.curate.text.quota import choose, quotas
 from jobs.curate.text.score import FAMILY, sum_of
 from jobs.curated import Media, tar_bytes
+from jobs.sources import TextRecord
 from jobs.sources.read import read_texts
-from jobs.sources.shards import Shard, read_shards
+from jobs.sources.shards import read_shards
 from jobs.specs.text import TextMixSettings
 from jobs.units import Unit, run_units
-
-UNIT_BYTES = 256 << 20
-"""Text in one tar, which a worker holds in memory while it puts it in order."""
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Part:
-    """The chosen rows of one shard."""
-
-    shard: Shard
-    rows: tuple[Row, ...]
 
 
 def run(spec: JobSpec[TextMixSettings], report: Reporter) -> Manifest:
@@ -99,21 +86,20 @@ def _publish(output: Output, name: str, number: int, held: list[tuple[Document, 
 
 def _documents(part: Part, settings: TextMixSettings) -> Iterator[tuple[Document, int]]:
     """The chosen texts of a shard, each with its length in bytes."""
-    rows = {row["source"]: row for row in part.rows}
-    for record in read_texts(settings.source, part.shard, settings.max_bytes, frozenset(rows)):
-        row = rows.pop(record.source)
-        data = (record.text or "").encode()
-        if hashlib.sha256(data).hexdigest() != row["sha256"]:
-            raise _changed(record.source)
+    records = read_texts(settings.source, part.shard, settings.max_bytes, part.sources)
+    for row, record in match(part, records, _same, "text"):
+        assert record.text is not None
         document = Document(
             sample_id=row["sample_id"],
             family=FAMILY,
-            segments=(TextSegment(text=record.text or ""),),
+            segments=(TextSegment(text=record.text),),
             metadata={"source": row["source"], "subset": row["subset"]},
         )
-        yield document, len(data)
-    if rows:
-        raise _changed(min(rows))
+        yield document, len(record.text.encode())
+
+
+def _same(row: Row, record: TextRecord) -> bool:
+    return record.text is not None and hashlib.sha256(record.text.encode()).hexdigest() == row["sha256"]
 
 
 def _kept(folder: str) -> pa.Table:
@@ -192,7 +178,3 @@ def _characters(subsets: list[str], characters: list[int]) -> Counter[str]:
 def _part(subset: str) -> str:
     """The part of a mix that a subset lies in."""
     return subset.split("/")[0]
-
-
-def _changed(place: str) -> UserError:
-    return UserError("this text changed after it was filtered", place, "Run again: it will be listed anew")

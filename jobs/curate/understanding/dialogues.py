@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
 from infra.catalogue import Counts
 from infra.document import Document, ImageSegment, Segment, TextSegment, format_id
-from infra.errors import UserError
 from infra.job import JobSpec
 from infra.manifest import FileEntry, Manifest, Output, Receipt
 from infra.reporter import Reporter
+from jobs.curate.parts import Part, Row, match, plan_units
 from jobs.curate.stage import (
     CATALOGUE,
     commit,
@@ -29,7 +28,6 @@ from jobs.curate.stage import (
     rejected_before,
     with_stage,
 )
-from jobs.curate.t2i.documents import Part, plan_units
 from jobs.curate.understanding import FAMILY
 from jobs.curate.understanding.check import IMAGE_MARK, record_id
 from jobs.curate.understanding.pictures import show_dialogues
@@ -41,18 +39,13 @@ from jobs.sources.shards import read_shards
 from jobs.specs.understanding import DialoguesSettings
 from jobs.units import Unit, run_units
 
-UNIT_BYTES = 256 << 20
-"""Picture bytes in one tar, which a worker holds in memory while it puts them in order."""
-
-Row = dict[str, Any]
-
 
 def run(spec: JobSpec[DialoguesSettings], report: Reporter) -> Manifest:
     """Decide about every dialogue of the drop and publish those that stay."""
     output = Output(spec.output)
     folder = only_input(spec, "understanding/checked")
     own = decide(kept_rows(read_catalogue(folder)), spec.settings.dialogues)
-    units = plan_units(kept_rows(own).to_pylist(), read_shards(folder), UNIT_BYTES)
+    units = plan_units(kept_rows(own).to_pylist(), read_shards(folder))
     work = partial(write_unit, output=output, settings=spec.settings)
     receipts = run_units(output, units, work, report, spec.resources, noun="dialogues")
     catalogue = merge([with_stage(own, spec.asset), rejected_before(folder)])
@@ -99,15 +92,9 @@ def _reason(row: Row, limits: Dialogues) -> tuple[str | None, str | None]:
 
 
 def _documents(part: Part, settings: DialoguesSettings) -> Iterator[tuple[Document, Media]]:
-    rows = {row["source"]: row for row in part.rows}
-    limit = settings.dialogues.max_bytes
-    for record in read_dialogues(settings.source, part.shard, limit, frozenset(rows)):
-        row = rows.pop(record.source)
-        if record_id(record) != row["sample_id"]:
-            raise _changed(record.source)
-        yield _document(record, row)
-    if rows:
-        raise _changed(min(rows))
+    records = read_dialogues(settings.source, part.shard, settings.dialogues.max_bytes, part.sources)
+    same = match(part, records, lambda row, record: record_id(record) == row["sample_id"], "dialogue")
+    return (_document(record, row) for row, record in same)
 
 
 def _document(record: DialogueRecord, row: Row) -> tuple[Document, Media]:
@@ -144,7 +131,3 @@ def _segments(record: DialogueRecord, pictures: list[ImageSegment]) -> Iterator[
                 yield next(left)
             if text := piece.strip():
                 yield TextSegment(text=text, loss=turn.role == "assistant")
-
-
-def _changed(place: str) -> UserError:
-    return UserError("this dialogue changed after it was checked", place, "Run again: it will be listed anew")

@@ -24,8 +24,9 @@ from vlm.server import Answer, Message, Seen, VlmServer
 from infra.document import ImageSegment, TextSegment
 from infra.errors import UserError
 from infra.manifest import read_manifest
-from jobs.curate.edit.documents import Part, read_again
+from jobs.curate.edit.documents import read_again
 from jobs.curate.edit.records import score_row
+from jobs.curate.parts import Part
 from jobs.curate.stage import read_catalogue
 from jobs.curated import iter_documents
 from jobs.recipe.curation.edit import EditCuration, EditFilters, EditLimits

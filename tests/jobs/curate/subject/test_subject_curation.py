@@ -21,13 +21,13 @@ from infra.catalogue import Counts
 from infra.document import ImageSegment, TextSegment, format_id
 from infra.errors import UserError
 from infra.manifest import Output, Receipt, read_manifest, read_table
+from jobs.curate.parts import UNIT_BYTES
+from jobs.curate.parts import plan_units as plan_parts
 from jobs.curate.stage import kept_rows, read_catalogue
 from jobs.curate.subject.embed import EmbedWorker
 from jobs.curate.subject.judge import ConfirmWorker
 from jobs.curate.subject.score import score_shard
 from jobs.curate.subject.units import plan_units
-from jobs.curate.t2i.documents import UNIT_BYTES
-from jobs.curate.t2i.documents import plan_units as plan_parts
 from jobs.curate.t2i.embeddings import read_embeddings
 from jobs.curated import iter_documents
 from jobs.recipe.sources import FolderSource, SceneAlbumsSource

@@ -90,7 +90,7 @@ def test_finished_units_are_not_done_again(
     before = read_catalogue(curate(moved, home)["scored"])
     (pictures / "a01.png").write_bytes(b"")
     shutil.rmtree(home / "captioned")
-    with pytest.raises(UserError, match=r"#a01.png: this picture changed after it was scored"):
+    with pytest.raises(UserError, match=r"#a01.png: this picture changed after it was measured"):
         curate(moved, home)
     assert read_catalogue(str(home / "scored")).equals(before)
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.errors import UserError
-from jobs.curate.t2i.documents import Part, plan_units, read_originals
+from jobs.curate.parts import Part, plan_units
+from jobs.curate.t2i.documents import read_originals
 from jobs.recipe import FolderSource
 from jobs.sources.discover import list_shards
 from jobs.sources.shards import Shard
@@ -54,7 +55,7 @@ def test_originals_come_with_their_rows(tmp_path: Path) -> None:
 def test_originals_that_changed_are_one_line(tmp_path: Path, content: bytes) -> None:
     source, part = listed(tmp_path)
     (tmp_path / "b.png").write_bytes(content)
-    with pytest.raises(UserError, match=r"#b.png: this picture changed after it was scored"):
+    with pytest.raises(UserError, match=r"#b.png: this picture changed after it was measured"):
         list(read_originals(part, source))
 
 

@@ -104,7 +104,7 @@ def test_a_text_that_changed_is_one_clear_line(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "mixed")
     texts = [f"{write_text(9, n).text} changed" for n in range(81)]
     pq.write_table(pa.table({"text": texts, "url": [""] * 81}), tmp_path / "maths" / "m.parquet")
-    with pytest.raises(UserError, match="changed after it was filtered"):
+    with pytest.raises(UserError, match="this text changed after it was measured"):
         curation.run()
 
 
