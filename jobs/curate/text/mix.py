@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from infra.catalogue import Counts
 from infra.document import Document, TextSegment
+from infra.errors import UserError
 from infra.job import JobSpec
 from infra.manifest import FileEntry, Manifest, Output, Receipt, read_manifest
 from infra.reporter import Reporter
@@ -45,10 +46,15 @@ from jobs.units import Unit, run_units
 
 
 def run(spec: JobSpec[TextMixSettings], report: Reporter) -> Manifest:
-    """Choose texts of every subset and publish them."""
+    """Choose texts of every subset and publish them.
+
+    Raises:
+        UserError: a weight is of a subset that is not there.
+    """
     output = Output(spec.output)
     folders = spec.inputs["text/filtered"]
     catalogue = merge([_kept(folder) for folder in folders])
+    _check(spec.settings.weights, {_part(subset) for subset in catalogue["subset"].to_pylist()})
     catalogue = _repeated(_choose(catalogue, spec.settings.weights, spec.seed))
     units = _plan(kept_rows(catalogue).to_pylist(), folders)
     work = partial(write_unit, output=output, settings=spec.settings)
@@ -59,6 +65,16 @@ def run(spec: JobSpec[TextMixSettings], report: Reporter) -> Manifest:
     figures = _figures(catalogue, spec.settings.weights)
     show_mixed(output, report, whole, figures["subsets"])
     return commit(spec, files, count_rows(catalogue), figures)
+
+
+def _check(weights: Mapping[str, float], subsets: set[str]) -> None:
+    """Refuse a weight of a subset without texts: misspelt, it would decide that nothing is taken."""
+    if missing := sorted(weights.keys() - subsets):
+        names = ", ".join(repr(subset) for subset in sorted(subsets)) or "none"
+        what = f"there are no texts of the subset {missing[0]!r}"
+        raise UserError(
+            what, "recipe, curation.text.weights", f"Correct the name; subsets with texts: {names}"
+        )
 
 
 def write_unit(unit: Unit[Part], output: Output, settings: TextMixSettings) -> Receipt:

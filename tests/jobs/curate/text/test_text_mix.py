@@ -77,6 +77,12 @@ def test_weights_give_shares_of_characters(tmp_path: Path) -> None:
     assert "over_quota" not in everything.counts.rejected
 
 
+def test_a_weight_of_no_subset_is_one_clear_line(tmp_path: Path) -> None:
+    curation = Curation(tmp_path, web_and_maths(tmp_path))
+    with pytest.raises(UserError, match=r"curation.text.weights: .*'wbe'.*'maths', 'web'"):
+        curation.run(weights={"wbe": 1.0, "maths": 1.0})
+
+
 def test_workers_change_nothing_and_finished_units_are_not_done_again(tmp_path: Path) -> None:
     source = web_and_maths(tmp_path)
     first = Curation(tmp_path / "one", source).run(workers=1)
