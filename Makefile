@@ -21,7 +21,7 @@ ui: setup  ## the asset graph in a browser, on localhost only
 test: setup
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
-chaos: setup  ## kills and faults: slower than `make test`
+chaos: setup  ## kills, faults, trainings on several workers: slower than `make test`
 	$(BIN)/python -m pytest -q -m chaos
 
 lint: setup
