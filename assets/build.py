@@ -13,6 +13,7 @@ from assets.job_asset import JobAsset
 from assets.locate import Place, current_drops, describe, input_partitioning, locate
 from assets.metadata import output_metadata
 from assets.partitions import dagster_mapping, partitions_of
+from assets.pools import pool_of
 from assets.project import Project
 from assets.reporter import DagsterReporter
 from assets.sources import raw_assets
@@ -47,11 +48,12 @@ def build_asset(asset: JobAsset, project: Project) -> dg.AssetsDefinition:
         deps=deps,
         group_name=asset.group,
         description=asset.description,
-        partitions_def=partitions_of(asset.partitioning, asset.family, project.recipe),
+        partitions_def=partitions_of(asset.partitioning, asset.family, asset.levels),
         check_specs=[_check_spec(asset, check) for check in asset.checks],
-        code_version=asset.code_version(project.recipe, project.recipe.token_levels),
+        code_version=asset.code_version(project.recipe),
         metadata={"job": asset.job, "recipe": project.recipe.name},
         kinds={"ray"},
+        pool=pool_of(asset),
     )
     def compute(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         try:
@@ -111,6 +113,7 @@ def _run(place: Place, project: Project, context: dg.AssetExecutionContext) -> M
         output=place.folder,
         cache=storage.join(project.home, "cache"),
         settings=place.asset.settings(project.recipe, place.partition),
+        resources=place.asset.resources(project.recipe),
     )
     context.log.info(f"{describe(place.asset.key, place.partition)} into {place.folder}")
     try:

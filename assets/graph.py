@@ -10,16 +10,7 @@ from jobs.recipe import Recipe
 
 def job_assets(recipe: Recipe) -> list[JobAsset]:
     """Every asset that a job makes, inputs first."""
-    stages = [
-        asset
-        for name in recipe.stages
-        for asset in (
-            *packing.assets(recipe, name),
-            *training.assets(recipe, name),
-            *evaluation.assets(recipe, name),
-        )
-    ]
-    return [
+    curated = [
         *fetch.assets(recipe),
         *t2i.filter_assets(fetch.records_asset(recipe, "t2i")),
         *tokenizer.semantic_assets(recipe),
@@ -29,7 +20,15 @@ def job_assets(recipe: Recipe) -> list[JobAsset]:
         *subject.assets(recipe, fetch.records_asset(recipe, "subject")),
         *synthetic.assets(recipe),
         *edit.assets(recipe),
-        *tokenizer.assets(recipe),
-        *tokens.assets(),
-        *stages,
     ]
+    extracted = tokens.assets(recipe, curated)
+    stages = [
+        asset
+        for name in recipe.stages
+        for asset in (
+            *packing.assets(recipe, name, extracted),
+            *training.assets(recipe, name),
+            *evaluation.assets(recipe, name),
+        )
+    ]
+    return [*curated, *tokenizer.assets(recipe), *extracted, *stages]

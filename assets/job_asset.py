@@ -12,10 +12,16 @@ from assets.checks import Check
 from assets.partitions import SEPARATOR, Partitioning
 from infra import storage
 from infra.document import Family
+from infra.job import Resources
 from infra.manifest import digest, fingerprint
 from jobs.recipe import Recipe
 
 Settings = Callable[[Recipe, str | None], BaseModel]
+
+
+def all_cores(_recipe: Recipe) -> Resources:
+    """What a job may use where its recipe says nothing of it."""
+    return Resources()
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,10 @@ class JobAsset:
     partitioning: Partitioning = "none"
     family: Family = "t2i"
     """Whose drops it is partitioned by."""
+    levels: tuple[str, ...] = ()
+    """Levels it is partitioned by."""
+    drops: tuple[str, ...] | None = None
+    """Of an asset that is not cut by drops: those that it reads; None reads all."""
     records_from: tuple[str, ...] = ()
     """Inputs whose kept records it accounts for: each is kept, rejected or errored here."""
     level: str | None = None
@@ -43,6 +53,8 @@ class JobAsset:
     thresholds: Mapping[str, Any] = field(default_factory=dict)
     """Settings that do not change what is made, as pydantic's `exclude`: what only checks read, or what only
     decides how fast it is made."""
+    resources: Callable[[Recipe], Resources] = all_cores
+    """What the job may use."""
     version: str = "1"
     """Of the job's code: raise it when the same inputs and settings give something else."""
 
@@ -52,10 +64,10 @@ class JobAsset:
         settings = self.settings(recipe, partition).model_dump(mode="json", exclude=exclude)
         return fingerprint(self.key, self.version, settings | {"seed": recipe.seed}, input_hashes)
 
-    def code_version(self, recipe: Recipe, levels: list[str]) -> str:
+    def code_version(self, recipe: Recipe) -> str:
         """Dagster's code version: settings of every level, thresholds too, and the job's version."""
-        keys = [f"{SEPARATOR}{level}" for level in levels] if self.partitioning == "drop_level" else [None]
-        settings = [self.settings(recipe, key).model_dump(mode="json") for key in keys]
+        keys: list[str | None] = [f"{SEPARATOR}{level}" for level in self.levels]
+        settings = [self.settings(recipe, key).model_dump(mode="json") for key in keys or [None]]
         return digest({"version": self.version, "seed": recipe.seed, "settings": settings})[:16]
 
     def folder(self, home: str, partition: str | None, name: str) -> str:

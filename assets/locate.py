@@ -76,12 +76,26 @@ class Locator:
         """Folder and content hash of each output of one input."""
         upstream, family = input_partitioning(key, self._assets)
         own = asset.partitioning if family == asset.family else "none"
-        keys = upstream_partitions(own, partition, upstream, self._drops[family], asset.level)
+        keys = upstream_partitions(own, partition, upstream, self._read_drops(asset, family), asset.level)
         if not keys:
             raise NotReadyError(
                 "no data is discovered yet", describe(asset.key, partition), f"Discover {raw_asset(family)}"
             )
         return [self._finished(key, one) for one in keys]
+
+    def _read_drops(self, asset: JobAsset, family: Family) -> list[str]:
+        """The drops of a family that an asset reads, in order.
+
+        Raises:
+            NotReadyError: one that its recipe names is not there.
+        """
+        found = self._drops[family]
+        if asset.drops is None:
+            return found
+        if unknown := sorted(set(asset.drops) - set(found)):
+            there = f"Drops are {', '.join(found) or 'not discovered yet'}"
+            raise NotReadyError(f"no drop {', '.join(unknown)}", "tokenizer.drops", there)
+        return [drop for drop in found if drop in asset.drops]
 
     def _finished(self, key: str, partition: str | None) -> tuple[str, str]:
         if (family := raw_family(key)) is not None:
@@ -131,7 +145,7 @@ def all_places(project: Project, drops: Drops) -> list[Place]:
     locator = Locator(project, drops)
     places = []
     for asset in job_assets(project.recipe):
-        for partition in partition_keys(asset.partitioning, project.recipe, drops[asset.family]):
+        for partition in partition_keys(asset.partitioning, asset.levels, drops[asset.family]):
             try:
                 places.append(locator.place(asset.key, partition))
             except NotReadyError:

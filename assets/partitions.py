@@ -1,17 +1,16 @@
-"""How assets are cut: by drop of a family's raw data, and tokens also by resolution level."""
+"""How assets are cut: by drop of a family's raw data, tokens by resolution level, or by both."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import dagster as dg
 
 from infra.document import Family
-from jobs.recipe import Recipe
 
-Partitioning = Literal["none", "drop", "drop_level"]
+Partitioning = Literal["none", "drop", "level", "drop_level"]
 
 Drops = Mapping[Family, list[str]]
 """The drops of each family, in order."""
@@ -25,23 +24,29 @@ SEPARATOR = "|"
 """Between drop and level in a partition key; Dagster's own."""
 
 
-def partitions_of(kind: Partitioning, family: Family, recipe: Recipe) -> dg.PartitionsDefinition[str] | None:
+def partitions_of(
+    kind: Partitioning, family: Family, levels: Sequence[str]
+) -> dg.PartitionsDefinition[str] | None:
     """Dagster's definition of a partitioning."""
     if kind == "none":
         return None
     if kind == "drop":
         return DROPS[family]
-    levels = dg.StaticPartitionsDefinition(recipe.token_levels)
-    return dg.MultiPartitionsDefinition({"drop": DROPS[family], "level": levels})
+    by_level = dg.StaticPartitionsDefinition(list(levels))
+    if kind == "level":
+        return by_level
+    return dg.MultiPartitionsDefinition({"drop": DROPS[family], "level": by_level})
 
 
-def partition_keys(kind: Partitioning, recipe: Recipe, drops: list[str]) -> list[str | None]:
+def partition_keys(kind: Partitioning, levels: Sequence[str], drops: Sequence[str]) -> list[str | None]:
     """Every partition key of a partitioning, in order; `[None]` where there is only one output."""
     if kind == "none":
         return [None]
     if kind == "drop":
         return list(drops)
-    return [drop_level(drop, level) for level in recipe.token_levels for drop in drops]
+    if kind == "level":
+        return list(levels)
+    return [drop_level(drop, level) for level in levels for drop in drops]
 
 
 def drop_level(drop: str, level: str) -> str:
@@ -50,12 +55,12 @@ def drop_level(drop: str, level: str) -> str:
 
 
 def level_of(partition: str) -> str:
-    """The level of a drop-and-level partition key."""
-    return partition.split(SEPARATOR)[1]
+    """The level of a partition key that has one."""
+    return partition.split(SEPARATOR)[-1]
 
 
 def upstream_partitions(
-    own: Partitioning, partition: str | None, upstream: Partitioning, drops: list[str], level: str | None
+    own: Partitioning, partition: str | None, upstream: Partitioning, drops: Sequence[str], level: str | None
 ) -> list[str | None]:
     """The partitions of an input that an output reads, in order.
 
@@ -68,6 +73,8 @@ def upstream_partitions(
     """
     if upstream == "none":
         return [None]
+    if upstream == "level":
+        return [level]
     if own == "none":
         return [drop_level(drop, str(level)) if upstream == "drop_level" else drop for drop in drops]
     assert partition is not None

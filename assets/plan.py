@@ -95,9 +95,11 @@ def groups(assets: list[JobAsset], project: Project, drops: Drops) -> list[Group
     """Neighbours that are cut in the same way, once for each partition."""
     return [
         Group(members, partition)
-        for (kind, family), run in groupby(assets, key=lambda asset: (asset.partitioning, asset.family))
+        for (kind, family, levels), run in groupby(
+            assets, key=lambda asset: (asset.partitioning, asset.family, asset.levels)
+        )
         for members in [tuple(run)]
-        for partition in partition_keys(kind, project.recipe, drops[family])
+        for partition in partition_keys(kind, levels, drops[family])
     ]
 
 
@@ -108,7 +110,7 @@ def statuses(project: Project, instance: dg.DagsterInstance) -> list[StageStatus
     return [
         _status(project, instance, locator, asset, partition)
         for asset in job_assets(project.recipe)
-        for partition in partition_keys(asset.partitioning, project.recipe, drops[asset.family])
+        for partition in partition_keys(asset.partitioning, asset.levels, drops[asset.family])
     ]
 
 
@@ -150,7 +152,7 @@ def _latest(
 def _agrees(event: dg.AssetMaterialization, project: Project, place: Place) -> bool:
     """Whether a materialization is of what the folder holds, by the recipe and code of now."""
     tags = event.tags or {}
-    code = place.asset.code_version(project.recipe, project.recipe.token_levels)
+    code = place.asset.code_version(project.recipe)
     content = place.manifest.hash if place.manifest else None
     return (tags.get("dagster/data_version"), tags.get("dagster/code_version")) == (content, code)
 

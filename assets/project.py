@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from assets.forgotten import merge_forgotten
 from infra.launch import InProcessLauncher, Launcher, RayJobsLauncher
 from infra.reporter import Reporter
 from jobs.recipe import Recipe
@@ -15,11 +16,17 @@ Watch = Callable[[str, str | None], Reporter]
 
 @dataclass(frozen=True)
 class Project:
-    """A recipe, its home, and who watches."""
+    """A recipe, its home, and who watches.
+
+    What the home has forgotten is forgotten by the recipe, too, whoever makes the project.
+    """
 
     recipe: Recipe
     home: str
     watch: Watch | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recipe", merge_forgotten(self.recipe, self.home))
 
     @property
     def launcher(self) -> Launcher:

@@ -31,6 +31,7 @@ def semantic_assets(recipe: Recipe) -> list[JobAsset]:
             job="jobs.semantic.train:run",
             area="checkpoints/tokenizer/semantic",
             inputs=("t2i/filtered", "t2i/scored"),
+            drops=_drops(recipe),
             settings=lambda recipe, _: SemanticSettings(
                 semantic=recipe.tokenizer.semantic,
                 preset=recipe.tokenizer.preset,
@@ -53,6 +54,7 @@ def assets(recipe: Recipe) -> list[JobAsset]:
             job="jobs.tokenizer.assess:run",
             area="evals/tokenizer",
             inputs=("t2i/captioned", *(f"tokenizer/{stage}" for stage in get_args(Stage))),
+            drops=_drops(recipe),
             settings=_evaluation_settings,
             description="What reconstructions keep of held-out pictures, by stage and resolution (Table 12).",
             checks=(NO_REGRESSION,),
@@ -87,11 +89,16 @@ def _training(recipe: Recipe, stage: Stage) -> JobAsset:
         job="jobs.tokenizer.train:run",
         area=f"checkpoints/tokenizer/{stage}",
         inputs=("t2i/captioned", *(asset.key for asset in _faces(recipe)), *before, *semantic),
+        drops=_drops(recipe),
         settings=_settings(stage),
         description=_DESCRIPTIONS[stage],
         checks=(PSNR, CODEBOOK_USE, RESUMABLE),
         thresholds={"tokenizer": {"min_psnr", "min_codebook_use"}},
     )
+
+
+def _drops(recipe: Recipe) -> tuple[str, ...] | None:
+    return None if recipe.tokenizer.drops is None else tuple(recipe.tokenizer.drops)
 
 
 def _settings(stage: Stage) -> Settings:

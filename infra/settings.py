@@ -26,9 +26,21 @@ telemetry:
 nux:
   enabled: false
 concurrency:
+  pools:
+    # Runs in one pool ("cores", "gpu") go one after the other; the UI can raise a pool's own limit.
+    default_limit: 1
+    granularity: run
   runs:
-    # A run uses all cores of this machine.
-    max_concurrent_runs: 1
+    tag_concurrency_limits:
+      # Of the runs that carry this tag, one of each kind at a time.
+      - key: nextscale/alone
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
+run_monitoring:
+  enabled: true
+  # For pools that count single steps (granularity: op): what a killed run held is free after so long.
+  free_slots_after_run_end_seconds: 60
 """
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from infra.errors import UserError
 from model.scales import ScaleSchedule
 
 SCHEDULES_KEY = b"nextscale.schedules"
@@ -23,6 +24,12 @@ SCHEDULES_KEY = b"nextscale.schedules"
 
 PROVENANCE_KEY = b"nextscale.provenance"
 """Schema metadata of tokens and packs: JSON with the tokenizer's hash, the seed and the settings."""
+
+FORMAT_KEY = b"nextscale.format"
+"""Schema metadata of tokens and packs: the version of the columns, as decimal digits."""
+
+FORMAT = 2
+"""The version that this software writes and reads. 2 has pairs instead of FLOPs, and repeats in packs."""
 
 SEGMENT = pa.struct(
     [
@@ -43,16 +50,17 @@ TOKENS_SCHEMA = pa.schema(
         ("changed", pa.binary()),  # one bit per target, little bit order: the input differs
         ("changed_values", pa.binary()),  # uint16, the inputs at changed positions
         ("tokens", pa.int32()),  # positions in a packed sequence
-        ("flops", pa.float64()),  # cost in the packing cost model
+        ("pairs", pa.int64()),  # (query, key) pairs that its attention mask allows
     ]
 )
 
 PACKS_SCHEMA = pa.schema(
     [
         ("pack", pa.int32()),
-        ("documents", pa.list_(pa.struct(list(TOKENS_SCHEMA)))),
+        # `repeat` counts the earlier times that this packing holds the same document.
+        ("documents", pa.list_(pa.struct([*TOKENS_SCHEMA, pa.field("repeat", pa.int32())]))),
         ("tokens", pa.int32()),
-        ("flops", pa.float64()),
+        ("cost", pa.float64()),  # forward FLOPs in the packing cost model
     ]
 )
 
@@ -80,9 +88,11 @@ class DocumentTokens:
     sample_id: int
     family: str
     segments: tuple[SegmentTokens, ...]
+    repeat: int = 0
+    """How often the packing holds the document before this time."""
 
 
-def to_row(document: DocumentTokens, tokens: int, flops: float) -> dict[str, Any]:
+def to_row(document: DocumentTokens, tokens: int, pairs: int) -> dict[str, Any]:
     """A document as a row of TOKENS_SCHEMA."""
     texts = [s for s in document.segments if s.kind == "text"]
     images = [s for s in document.segments if s.kind == "image"]
@@ -106,7 +116,7 @@ def to_row(document: DocumentTokens, tokens: int, flops: float) -> dict[str, Any
         "changed": np.packbits(changed, bitorder="little").tobytes(),
         "changed_values": inputs[changed].tobytes(),
         "tokens": tokens,
-        "flops": flops,
+        "pairs": pairs,
     }
 
 
@@ -135,7 +145,7 @@ def from_row(row: dict[str, Any]) -> DocumentTokens:
         raise ValueError(
             f"segments cover {id_at} text ids and {code_at} codes, not {len(ids)}, {len(targets)}"
         )
-    return DocumentTokens(row["sample_id"], row["family"], tuple(segments))
+    return DocumentTokens(row["sample_id"], row["family"], tuple(segments), row.get("repeat", 0))
 
 
 def with_metadata(
@@ -145,10 +155,26 @@ def with_metadata(
     grids = {s.name: {"cell": s.cell, "grids": s.grids} for s in schedules}
     return schema.with_metadata(
         {
+            FORMAT_KEY: str(FORMAT).encode(),
             SCHEDULES_KEY: json.dumps(grids, sort_keys=True).encode(),
             PROVENANCE_KEY: json.dumps(provenance, sort_keys=True).encode(),
         }
     )
+
+
+def check_format(schema: pa.Schema, uri: str) -> None:
+    """Refuse a file of tokens or packs of another version.
+
+    Raises:
+        UserError: says which version it is and how to have it in this one.
+    """
+    found = (schema.metadata or {}).get(FORMAT_KEY, b"1").decode(errors="replace")
+    if found != str(FORMAT):
+        raise UserError(
+            f"format {found} of tokens and packs, this software reads {FORMAT}",
+            uri,
+            "Run `nextscale run`: what is of another format is made anew from the curated documents",
+        )
 
 
 def read_schedules(schema: pa.Schema) -> dict[str, ScaleSchedule]:

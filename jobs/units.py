@@ -89,7 +89,7 @@ def _finish(
         return
     ensure_ray()
     _quiet()
-    workers = min(resources.workers or _cores(), len(pending))
+    workers = min(resources.workers or _default_workers(resources), len(pending))
     rows = ray.data.from_items([{"unit": unit} for unit in pending], override_num_blocks=len(pending))
     share = {"num_gpus": resources.gpus} if resources.gpus else {"num_cpus": 1}
     if inspect.isclass(work):
@@ -143,6 +143,20 @@ def _raise_error(row: Row) -> None:
         raise UserError(*row["user_error"])
     if row["trace"]:
         raise RuntimeError(f"unit {row['unit']} failed in a worker\n{row['trace']}")
+
+
+def _default_workers(resources: Resources) -> int:
+    """One for each core, or for each share of a GPU.
+
+    Raises:
+        UserError: there is no GPU, and Ray would wait for one.
+    """
+    if not resources.gpus:
+        return _cores()
+    if workers := int(ray.cluster_resources().get("GPU", 0) // resources.gpus):
+        return workers
+    what = f"a worker takes {resources.gpus:g} GPUs, which Ray does not have"
+    raise UserError(what, "recipe", "Set its device to cpu, or, where GPUs come on demand, its workers")
 
 
 def _cores() -> int:

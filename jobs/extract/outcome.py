@@ -1,4 +1,4 @@
-"""What became of every document of the drop: one row each."""
+"""What became of every document: one row each."""
 
 from __future__ import annotations
 
@@ -6,57 +6,65 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from infra import storage
 from infra.catalogue import BASE_FIELDS
 from infra.document import format_id, parse_id
-from infra.manifest import Receipt, read_table
+from infra.manifest import Receipt
+from jobs.extract.plan import Tar
+from jobs.units import Unit
 
 _SCHEMA = pa.schema(
     [
         *BASE_FIELDS,
+        ("attempts", pa.int32()),  # of an errored document
+        ("family", pa.string()),
         ("tokens", pa.int32()),
-        ("flops", pa.float64()),
-        ("schedule", pa.string()),
+        ("pairs", pa.int64()),
+        ("schedules", pa.list_(pa.string())),  # of its pictures, in order
         ("unit", pa.string()),
     ]
 )
 
 
-def catalogue(folder: str, receipts: Sequence[Receipt], tars: Sequence[str]) -> pa.Table:
-    """The catalogue of a drop, sorted by source, which is `<curated tar>#<document>`.
+def catalogue(folder: str, units: Sequence[Unit[Tar]], receipts: Sequence[Receipt]) -> pa.Table:
+    """The catalogue, sorted by source, which is `<curated tar>#<document>`.
 
     Args:
         folder: the output whose token files the receipts list.
-        tars: the curated tar behind each receipt.
+        units: those of the receipts.
     """
-    rows = [
-        row | {"source": f"{tar}#{format_id(row['sample_id'])}.json", "unit": receipt.unit}
-        for receipt, tar in zip(receipts, tars, strict=True)
-        for row in (*_kept(folder, receipt), *_rejected(receipt))
+    tables = [_SCHEMA.empty_table()]
+    for unit, receipt in zip(units, receipts, strict=True):
+        tables += [_table(rows, unit) for rows in (*_kept(folder, receipt), _refused(receipt))]
+    return pa.concat_tables(tables).sort_by("source")
+
+
+def _table(rows: list[dict[str, Any]], unit: Unit[Tar]) -> pa.Table:
+    more = [
+        row | {"source": f"{unit.payload.label}#{format_id(row['sample_id'])}.json", "unit": unit.name}
+        for row in rows
     ]
-    return pa.Table.from_pylist(rows, schema=_SCHEMA).sort_by("source")
+    return pa.Table.from_pylist(more, schema=_SCHEMA)
 
 
-def _kept(folder: str, receipt: Receipt) -> list[dict[str, Any]]:
-    """The rows of the documents that have tokens."""
-    columns = ["sample_id", "segments", "tokens", "flops"]
-    found = [r for f in receipt.files for r in read_table(storage.join(folder, f.path), columns).to_pylist()]
-    return [
-        {
-            "sample_id": row["sample_id"],
-            "status": "kept",
-            "tokens": row["tokens"],
-            "flops": row["flops"],
-            "schedule": next((s["schedule"] for s in row["segments"] if s["kind"] == "image"), None),
-        }
-        for row in found
-    ]
+def _kept(folder: str, receipt: Receipt) -> list[list[dict[str, Any]]]:
+    """The rows of the documents that have tokens, by row group."""
+    columns = ["sample_id", "family", "segments", "tokens", "pairs"]
+    found = []
+    for entry in receipt.files:
+        with storage.open_input(storage.join(folder, entry.path)) as stream:
+            for batch in pq.ParquetFile(stream).iter_batches(columns=columns, use_threads=False):
+                found.append([_kept_row(row) for row in batch.to_pylist()])
+    return found
 
 
-def _rejected(receipt: Receipt) -> list[dict[str, Any]]:
-    """The rows of the documents that could not be encoded."""
-    return [
-        {**entry, "sample_id": parse_id(entry["sample_id"]), "status": "rejected"}
-        for entry in receipt.metadata["rejected"]
-    ]
+def _kept_row(row: dict[str, Any]) -> dict[str, Any]:
+    segments = row.pop("segments")
+    return {**row, "status": "kept", "schedules": [s["schedule"] for s in segments if s["kind"] == "image"]}
+
+
+def _refused(receipt: Receipt) -> list[dict[str, Any]]:
+    """The rows of the documents that have none."""
+    return [{**entry, "sample_id": parse_id(entry["sample_id"])} for entry in receipt.metadata["refused"]]

@@ -1,109 +1,102 @@
-"""One curated unit into one Parquet file of tokens, by a worker that loads the tokenizer once."""
+"""One curated unit into one Parquet file of tokens, by a worker that loads the tokenizers once."""
 
 from __future__ import annotations
 
-import tarfile
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
 
 import pyarrow as pa
 import torch
 
-from infra import storage
 from infra.catalogue import count
-from infra.document import Document, format_id
 from infra.errors import UserError
-from infra.manifest import FileEntry, Output, Receipt
-from jobs.curated import Media, iter_unit
-from jobs.extract.encode import Encoder, changed_by_scale
-from jobs.images import DecodeError
-from jobs.models import load_text, load_tokenizer, transformer_config
+from infra.manifest import Output, Receipt
+from jobs.attempts import DEATHS_OF_ONE, Attempts, Span
+from jobs.extract.codes import PictureEncoder
+from jobs.extract.encode import Encoder
+from jobs.extract.figures import schedule_counts, unit_figures
+from jobs.extract.parts import Parts, Piece, join
+from jobs.extract.plan import Plan, Tar, iter_span
+from jobs.extract.prepare import WORKER_DIED, Refusal
+from jobs.models import load_text, load_tokenizer
 from jobs.schemas import TOKENS_SCHEMA, with_metadata
-from jobs.specs import TokensSettings
 from jobs.units import Unit
-from model.scales import ScaleSchedule
+from model.tokenizer import Correction
 
 GROUP_DOCUMENTS = 256
 """Documents in one Parquet row group."""
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What a worker needs to know; folders are outputs of the assets they are named after."""
-
-    output: Output
-    captioned: str
-    tokenizer: str
-    tokenizer_hash: str
-    settings: TokensSettings
-    seed: int
-
-    def schedules(self) -> tuple[ScaleSchedule, ...]:
-        """The schedules of the level."""
-        return self.settings.level.schedules()
-
-    def provenance(self) -> dict[str, Any]:
-        """What made the rows, for the files' metadata."""
-        return {
-            "tokenizer": self.tokenizer_hash,
-            "text_tokenizer": self.settings.model.text_tokenizer,
-            "self_correction": self.settings.tokens.self_correction.model_dump(),
-            "level": self.settings.level_name,
-            "seed": self.seed,
-        }
+MOST_DEATHS = 10
+"""Deaths that no document is to blame for, after which the run ends."""
 
 
 def load_encoder(plan: Plan) -> Encoder:
-    """Load both tokenizers; the transformer is only described, to know what a document will cost."""
-    tokenizer = load_tokenizer(plan.tokenizer)
-    text = load_text(plan.settings.model.text_tokenizer)
-    transformer = transformer_config(plan.settings.model, text, tokenizer.config)
-    correction = plan.settings.tokens.self_correction
-    level = plan.settings.level_name
-    return Encoder(tokenizer, text, transformer, plan.schedules(), correction, level, plan.seed)
+    """Load both tokenizers, or the one that texts need.
+
+    Raises:
+        UserError: they cannot be loaded, or there is no such device.
+    """
+    settings = plan.settings
+    text = load_text(settings.text_tokenizer)
+    if plan.tokenizer is None:
+        return Encoder(text, settings.context_mode)
+    correction = Correction(**settings.tokens.self_correction.model_dump())
+    pictures = PictureEncoder(load_tokenizer(plan.tokenizer), correction, settings.tokens.device)
+    return Encoder(text, settings.context_mode, pictures, plan.schedules(), settings.level_name, plan.seed)
 
 
 class Extractor:
-    """A worker: built once, called with units, whose payload is a tar's entry in its manifest."""
+    """A worker: built once, called with units."""
 
     def __init__(self, plan: Plan) -> None:
-        torch.set_num_threads(1)
         self._plan = plan
-        self._encoder = load_encoder(plan)
+        self._encoder: Encoder | None = None
 
-    def __call__(self, unit: Unit[FileEntry]) -> Receipt:
-        """Publish `data/<unit>.parquet`; documents that cannot be encoded go into the receipt."""
-        rows: list[dict[str, Any]] = []
-        rejected: list[dict[str, Any]] = []
-        for document, media in _documents(self._plan.captioned, unit.payload):
-            try:
-                rows.append(self._encoder.row(document, media))
-            except DecodeError as error:
-                rejected.append(_rejection(document, error))
-        entry = self._plan.output.publish_table(path_of(unit.name), self._table(rows), GROUP_DOCUMENTS)
-        outcomes = [("kept", None)] * len(rows) + [("rejected", r["reason"]) for r in rejected]
-        return Receipt(
-            unit=unit.name,
-            files=(entry,),
-            counts=count(len(outcomes), outcomes),
-            metadata={"rejected": rejected, **self._figures(rows)},
-        )
+    def __call__(self, unit: Unit[Tar]) -> Receipt:
+        """Publish `data/<unit>.parquet`; documents that have no tokens go into the receipt."""
+        attempts = Attempts(self._plan.output, unit.name, self._plan.session)
+        encoder = self._load(attempts)
+        pieces = list(self._pieces(unit, attempts, encoder))
+        if attempts.is_cut(_whole(unit)):
+            _check(attempts.deaths("join"), f"joined the parts of {unit.name}")
+            attempts.begin("join")
+        return _publish(self._plan, unit, join(pieces))
 
-    def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
-        used = _schedule_counts(rows)
-        schedules = [s for s in self._plan.schedules() if s.name in used]
-        schema = with_metadata(TOKENS_SCHEMA, schedules, self._plan.provenance())
-        return pa.Table.from_pylist(sorted(rows, key=lambda row: int(row["sample_id"])), schema=schema)
+    def _load(self, attempts: Attempts) -> Encoder:
+        """The encoder. Here, and not when the worker is built, so that deaths while loading are counted."""
+        if self._encoder is None:
+            _check(attempts.deaths_in_a_row("load"), "loaded the tokenizers")
+            attempts.begin("load")
+            torch.set_num_threads(1)
+            self._encoder = load_encoder(self._plan)
+        return self._encoder
 
-    def _figures(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "tokens": sum(row["tokens"] for row in rows),
-            "schedules": dict(sorted(_schedule_counts(rows).items())),
-            "changed": changed_by_scale(rows, self._plan.schedules()),
-        }
+    def _pieces(self, unit: Unit[Tar], attempts: Attempts, encoder: Encoder) -> Iterator[Piece]:
+        """All documents of the unit: at once, or in the parts that earlier deaths made of it."""
+        whole = _whole(unit)
+        parts = Parts(self._plan.output, unit.name)
+        for span in attempts.spans(whole):
+            if (found := parts.read(span)) is not None:
+                yield found
+                continue
+            if attempts.is_hopeless(span):
+                piece = _given_up(unit.payload, span)
+            else:
+                attempts.begin(span)
+                piece = encoder.encode(iter_span(unit.payload, span), self._plan.settings.tokens.prefetch)
+            if span != whole:
+                parts.publish(span, piece)
+            yield piece
+
+
+def _whole(unit: Unit[Tar]) -> Span:
+    return Span(0, unit.payload.entry.rows)
+
+
+def _check(deaths: int, doing: str) -> None:
+    """End a run whose workers die of something that cutting units does not mend."""
+    if deaths >= MOST_DEATHS:
+        what = f"{deaths} workers died while they {doing}"
+        raise UserError(what, "tokens.workers", "Lower it, so that each worker has enough memory")
 
 
 def path_of(unit: str) -> str:
@@ -111,32 +104,29 @@ def path_of(unit: str) -> str:
     return f"data/{unit}.parquet"
 
 
-def unit_of(tar_path: str) -> str:
-    """The name of the unit that a curated tar is."""
-    return PurePosixPath(tar_path).stem
+def _given_up(tar: Tar, span: Span) -> Piece:
+    """The one document of a span, which no worker survived."""
+    detail = f"the worker died each of {DEATHS_OF_ONE} times that it was encoded alone"
+    return Piece(
+        refused=[
+            Refusal(document.sample_id, "errored", WORKER_DIED, detail, DEATHS_OF_ONE)
+            for document, _ in iter_span(tar, span)
+        ]
+    )
 
 
-def _documents(folder: str, tar: FileEntry) -> Iterator[tuple[Document, Media]]:
-    """The documents of a tar.
-
-    Raises:
-        UserError: it cannot be read to its end. A tar that is cut between members only looks shorter.
-    """
-    found, why = 0, ""
-    try:
-        for pair in iter_unit(folder, tar.path):
-            found += 1
-            yield pair
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        why = f", {error}"
-    if found != tar.rows:
-        what = f"the shard is damaged: {found} of {tar.rows} documents{why}"
-        raise UserError(what, storage.join(folder, tar.path), "Remove its folder and curate again")
-
-
-def _rejection(document: Document, error: DecodeError) -> dict[str, Any]:
-    return {"sample_id": format_id(document.sample_id), "reason": error.reason, "detail": error.detail}
-
-
-def _schedule_counts(rows: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(s["schedule"] for row in rows for s in row["segments"] if s["kind"] == "image")
+def _publish(plan: Plan, unit: Unit[Tar], piece: Piece) -> Receipt:
+    output: Output = plan.output
+    used = schedule_counts(piece.rows)
+    schedules = [s for s in plan.schedules() if s.name in used]
+    schema = with_metadata(TOKENS_SCHEMA, schedules, plan.provenance())
+    table = pa.Table.from_pylist(piece.rows, schema=schema)
+    entry = output.publish_table(path_of(unit.name), table, GROUP_DOCUMENTS)
+    outcomes = [("kept", None)] * len(piece.rows) + [(r.status, r.reason) for r in piece.refused]
+    refused = [refusal.to_json() for refusal in piece.refused]
+    return Receipt(
+        unit=unit.name,
+        files=(entry,),
+        counts=count(unit.payload.entry.rows, outcomes),
+        metadata={"refused": refused, **unit_figures(piece.rows, plan.schedules())},
+    )

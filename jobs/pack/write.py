@@ -1,85 +1,92 @@
-"""Packs files: the units of work of packing, published one by one in any number of sweeps.
-
-A sweep reads each token file once and holds a bounded number of tokens, so memory does not grow with
-the data.
-"""
+"""Last step: a bucket of packs, gathered from all units that split token files, into packs files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from infra.catalogue import Counts
-from infra.manifest import Output, Receipt
-from infra.reporter import Reporter
-from jobs.pack.columns import Ints
-from jobs.pack.payload import TokenFile, read_rows, to_packs
-from jobs.pack.plan import Plan
+from infra.manifest import FileEntry, Receipt
+from jobs.pack.columns import Floats, Ints
+from jobs.pack.exchange import read_chunks
+from jobs.pack.records import Cost
+from jobs.pack.split import MOVED_SCHEMA, decode_rows
+from jobs.pack.steps import Context, receipt, unit_name
+from jobs.schemas import PACKS_SCHEMA
+from jobs.units import Unit
 
 FILE_PACKS = 256
 """Packs in one file."""
 GROUP_PACKS = 16
 """Packs in one Parquet row group, which is what a reader holds in memory."""
-SWEEP_TOKENS = 64_000_000
-"""Tokens in memory during one sweep: about half a gigabyte."""
+BUCKET_TOKENS = 64_000_000
+"""Tokens in a bucket, and so in memory: about half a gigabyte."""
 
 
-def publish_packs(
-    output: Output, files: Sequence[TokenFile], plan: Plan, schema: pa.Schema, report: Reporter
-) -> list[Receipt]:
-    """Publish the packs files that earlier runs did not; return all receipts in order."""
-    receipts = output.receipts()
-    total = -(-len(plan.packs) // FILE_PACKS)
-    pending = [number for number in range(total) if _name(number) not in receipts]
-    done = total - len(pending)
-    report.progress(done, total, "files")
-    for sweep in _sweeps(plan, pending):
-        for number, table in zip(sweep, _tables(files, plan, sweep), strict=True):
-            table = table.replace_schema_metadata(schema.metadata)
-            receipts[_name(number)] = _publish(output, number, table, plan)
-            done += 1
-            report.progress(done, total, "files")
-    return [receipts[_name(number)] for number in range(total)]
+@dataclass(frozen=True)
+class Write:
+    """A bucket to write. `schema` has the packs' metadata."""
+
+    context: Context
+    bucket: int
+    buckets: int
+    schema: pa.Schema
 
 
-def _tables(files: Sequence[TokenFile], plan: Plan, sweep: Sequence[int]) -> Iterator[pa.Table]:
-    """The packs of each file of a sweep."""
-    wanted = np.concatenate([p for number in sweep for p in _packs_of(plan, number)])
-    rows = read_rows(files, plan.documents.take(wanted))
-    for number in sweep:
-        sizes = np.array([len(p) for p in _packs_of(plan, number)])
-        yield to_packs(rows.slice(0, sizes.sum()), sizes, number * FILE_PACKS)
-        rows = rows.slice(sizes.sum())
+def bucket_packs(max_tokens: int) -> int:
+    """Packs in a bucket: whole files, and as many as its tokens allow."""
+    return FILE_PACKS * max(1, BUCKET_TOKENS // (max_tokens * FILE_PACKS))
 
 
-def _publish(output: Output, number: int, table: pa.Table, plan: Plan) -> Receipt:
-    entry = output.publish_table(f"data/{_name(number)}.parquet", table, GROUP_PACKS)
-    documents = sum(len(p) for p in _packs_of(plan, number))
-    counts = Counts(total=documents, kept=documents)
-    return output.finish_unit(Receipt(unit=_name(number), files=(entry,), counts=counts))
+def write(unit: Unit[Write]) -> Receipt:
+    """Publish the packs files of a bucket."""
+    task = unit.payload
+    rows = _ordered(_gather(task))
+    packs = rows["pack"].to_numpy()
+    entries = []
+    for number in np.unique(packs // FILE_PACKS).tolist():
+        start, end = np.searchsorted(packs, [number * FILE_PACKS, (number + 1) * FILE_PACKS]).tolist()
+        table = to_packs(rows.slice(start, end - start), task.context.cost)
+        entries.append(_publish(task, number, table))
+    return receipt(unit.name, *entries)
 
 
-def _sweeps(plan: Plan, pending: Sequence[int]) -> Iterator[list[int]]:
-    """Group files so that the tokens of a group fit in memory; a group has one file at least."""
-    group: list[int] = []
-    held = 0
-    for number in pending:
-        tokens = sum(int(plan.documents.tokens[p].sum()) for p in _packs_of(plan, number))
-        if group and held + tokens > SWEEP_TOKENS:
-            yield group
-            group, held = [], 0
-        group.append(number)
-        held += tokens
-    if group:
-        yield group
+def to_packs(rows: pa.Table, cost: Cost) -> pa.Table:
+    """Rows in the order of their packs, as a table of PACKS_SCHEMA."""
+    numbers, starts = np.unique(rows["pack"].to_numpy(), return_index=True)
+    fields = list(PACKS_SCHEMA.field("documents").type.value_type)
+    columns = [rows[field.name].combine_chunks() for field in fields]
+    documents = pa.StructArray.from_arrays(columns, fields=fields)
+    tokens: Ints = rows["tokens"].to_numpy().astype(np.int64)
+    costs: Floats = cost.of(tokens, rows["pairs"].to_numpy())
+    arrays = [
+        pa.array(numbers, pa.int32()),
+        pa.ListArray.from_arrays(pa.array([*starts, len(rows)], pa.int32()), documents),
+        pa.array(np.add.reduceat(tokens, starts), pa.int32()),
+        pa.array(np.add.reduceat(costs, starts), pa.float64()),
+    ]
+    return pa.Table.from_arrays(arrays, schema=PACKS_SCHEMA)
 
 
-def _name(number: int) -> str:
-    return f"packs-{number:05d}"
+def _gather(task: Write) -> Iterator[pa.RecordBatch]:
+    """The rows of the bucket, from every unit that split."""
+    output = task.context.output
+    for number in range(task.context.splits):
+        name = unit_name("split", number)
+        if data := read_chunks(output, name, task.bucket, task.bucket + 1, task.buckets):
+            yield decode_rows(data)
 
 
-def _packs_of(plan: Plan, number: int) -> list[Ints]:
-    """The packs of one file, each as positions in the plan's documents."""
-    return plan.packs[number * FILE_PACKS : (number + 1) * FILE_PACKS]
+def _ordered(batches: Iterator[pa.RecordBatch]) -> pa.Table:
+    table = pa.Table.from_batches(batches, MOVED_SCHEMA)
+    order = pc.sort_indices(table, [("pack", "ascending"), ("place", "ascending")])
+    return table.take(order).combine_chunks()
+
+
+def _publish(task: Write, number: int, table: pa.Table) -> FileEntry:
+    path = f"data/{unit_name('packs', number)}.parquet"
+    table = table.replace_schema_metadata(task.schema.metadata)
+    return task.context.output.publish_table(path, table, GROUP_PACKS)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 
 from jobs.pictures.style import BLUE, GREEN, INK, LINES, MUTED, ORANGE, RED, dress, figure_png, new_figure
 
@@ -38,7 +37,7 @@ def bar_chart(
     figure = new_figure(_WIDTH, 1.1 + 0.3 * max(1, len(shown)))
     axes = figure.add_subplot()
     bars = axes.barh(range(len(shown)), list(shown.values()), color=BLUE, height=0.64)
-    axes.bar_label(bars, [_number(value) for value in shown.values()], padding=5, fontsize=9, color=INK)
+    axes.bar_label(bars, [number(value) for value in shown.values()], padding=5, fontsize=9, color=INK)
     _draw_references(axes, list(shown), reference or {})
     _name_rows(axes, list(shown))
     dress(axes, title + more)
@@ -74,23 +73,6 @@ def funnel(stages: Sequence[FunnelStage], title: str = "What each stage kept") -
     axes.set_ylim(max(1, len(stages)) - 0.35, -0.5)
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
-    return figure_png(figure)
-
-
-def pack_fill(
-    tokens: Sequence[int],
-    flops: Sequence[float],
-    max_tokens: int,
-    max_flops: float,
-    title: str = "How full the packs are",
-) -> bytes:
-    """Two histograms over packs: tokens of the cap used, and compute of the budget used."""
-    figure = new_figure(_WIDTH, 3.2)
-    left, right = figure.subplots(1, 2, sharey=True)
-    _histogram(left, np.asarray(tokens) / max_tokens, f"tokens, of {max_tokens:,}", BLUE)
-    _histogram(right, np.asarray(flops) / max_flops, f"compute, of {_number(max_flops)} FLOPs", ORANGE)
-    left.set_ylabel("packs", fontsize=9)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     return figure_png(figure)
 
 
@@ -163,19 +145,6 @@ def _reasons(stage: FunnelStage) -> str:
     return "rejected: " + ", ".join([*words, *([f"others {rest:,}"] if rest else [])])
 
 
-def _histogram(
-    axes: Axes, shares: np.ndarray[tuple[int], np.dtype[np.float64]], label: str, color: str
-) -> None:
-    top = max(1.0, float(shares.max(initial=0)))
-    axes.hist(shares, bins=np.linspace(0, top, 26).tolist(), color=color)
-    mean = f"{shares.mean():.1%} on average" if len(shares) else "no packs"
-    dress(axes, "")
-    axes.set_title(mean, loc="left", fontsize=10, color=INK)
-    axes.set_xlabel(label, fontsize=9)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.grid(axis="y", color=LINES, linewidth=0.8)
-
-
 def _smooth(values: Sequence[float]) -> list[float]:
     """A long curve as its mean over the nearest 5% of the steps on either side."""
     if len(values) < _SMOOTH_FROM:
@@ -190,7 +159,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """A number for people: 12,345 or 0.873 or 1.2e+15."""
     if value == int(value) and abs(value) < 1e9:
         return f"{int(value):,}"

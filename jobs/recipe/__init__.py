@@ -5,6 +5,7 @@ Importing this package loads no torch, ray or cv2: Dagster reads recipes to draw
 
 from jobs.recipe.curation import Curation
 from jobs.recipe.curation.t2i import Balance, Captions, Duplicates, Filters, T2ICuration, Topics
+from jobs.recipe.packing import Packing
 from jobs.recipe.project import Recipe
 from jobs.recipe.section import Section
 from jobs.recipe.sources import (
@@ -27,11 +28,12 @@ from jobs.recipe.tokenizer import (
     TokenizerStage,
     Tokens,
 )
-from jobs.recipe.training import Evaluation, Model, Packing, Sampling, Stage
+from jobs.recipe.training import ContextMode, Evaluation, Model, Sampling, Stage
 
 __all__ = [
     "Balance",
     "Captions",
+    "ContextMode",
     "Curation",
     "Duplicates",
     "Evaluation",

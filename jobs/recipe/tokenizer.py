@@ -112,6 +112,9 @@ class TokenizerShared(Section):
 class Tokenizer(TokenizerShared):
     """The image tokenizer and its trainings: pixel branch alone, both branches, larger pixel decoder."""
 
+    drops: list[str] | None = Field(default=None, min_length=1)
+    """Drops of pictures that it is trained on, such as `t2i-0000`; null: all, so that new ones ask for a new
+    training, and all tokens for a new extraction. Name them once the tokenizer is good."""
     semantic: SemanticEncoder = SemanticEncoder()
     pixel: TokenizerStage
     """The pixel branch alone, so that it is not dominated by the semantic one."""
@@ -146,7 +149,20 @@ class SelfCorrection(Section):
     top_k: int = Field(default=50, ge=1)
 
 
+Device = Literal["cpu", "cuda"]
+
+
 class Tokens(Section):
     """Pre-extraction of token indices."""
 
     self_correction: SelfCorrection = SelfCorrection()
+    device: Device = "cpu"
+    """What pictures are encoded on. Floats are rounded in other ways on a GPU, so some codes differ."""
+    min_psnr: float = Field(default=10.0, ge=0)
+    """Decibels of pictures decoded back from their tokens below which the blocking check fails."""
+    workers: int | None = Field(default=None, ge=1)
+    """Parallel workers; null: all cores, or as many as the GPUs carry."""
+    gpus_per_worker: float = Field(default=1.0, gt=0)
+    """Of `cuda`; below 1, workers share a GPU."""
+    prefetch: int = Field(default=64, ge=0)
+    """Pictures that a worker decodes ahead of encoding; 0 decodes and encodes in turn."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from infra.document import Family
+from jobs.recipe.packing import Packing
 from jobs.recipe.section import Section
+
+ContextMode = Literal["shifted", "native", "final"]
+"""How an image that is only read is fed: as a predicted one, every scale's codes on their own grid, or the sum
+of all scales on the last grid."""
 
 
 class Model(Section):
@@ -21,9 +27,7 @@ class Model(Section):
     `pretrained`, or else `builtin`."""
     input_features: Literal["residual", "accumulated"] = "residual"
     """What a scale reads: the codes of the scale before alone (paper 2.2), or the sum of all before (VAR)."""
-    context_mode: Literal["shifted", "native", "final"] = "shifted"
-    """How an image that is only read is fed: as a predicted one, every scale's codes on their own grid, or
-    the sum of all scales on the last grid."""
+    context_mode: ContextMode = "shifted"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -34,20 +38,12 @@ class Model(Section):
         return self
 
 
-class Packing(Section):
-    """How documents are packed into rows of equal compute."""
-
-    max_tokens: int = Field(ge=64)
-    """Token cap of one pack."""
-    fill: float = Field(default=0.95, gt=0, le=1)
-    """Compute budget of a pack, as the share of what a pack full of average documents costs."""
-
-
 class Stage(Section):
     """One training stage (the paper's Table 2)."""
 
     level: str
-    mixture: dict[Literal["t2i"], float] = Field(default={"t2i": 1.0})
+    mixture: dict[Family, Annotated[float, Field(ge=0)]] = Field(default={"t2i": 1.0})
+    """Each family's weight: its share of the tokens, relative to the others'."""
     trainable: Literal["new", "all"] = "all"
     """`new`: only what the images brought (connector, embeddings, output rows); the alignment stage."""
     steps: int = Field(ge=1)
@@ -73,7 +69,14 @@ class Stage(Section):
     def _check(self) -> Self:
         if self.packs_per_step % self.workers:
             raise ValueError(f"packs_per_step {self.packs_per_step} is no multiple of workers {self.workers}")
+        if not self.families:
+            raise ValueError("mixture: no family has a weight above 0")
         return self
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that are mixed."""
+        return tuple(family for family, weight in self.mixture.items() if weight > 0)
 
 
 class Sampling(Section):

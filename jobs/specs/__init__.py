@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from jobs.recipe import (
+    ContextMode,
     Evaluation,
     Level,
     Model,
@@ -57,21 +58,28 @@ class TokenizerEvaluationSettings(Section):
 
 
 class TokensSettings(Section):
-    """tokens/t2i, inputs t2i/captioned (one drop) and tokenizer/joint."""
+    """tokens/<name>, inputs curated documents (one drop, or all) and tokenizer/joint; for texts the first alone,
+    without a level."""
 
     tokens: Tokens
-    level_name: str
-    level: Level
-    model: Model
+    text_tokenizer: str
+    context_mode: ContextMode
+    """How images that are only read are fed: what a document takes in a pack depends on it."""
+    level_name: str | None = None
+    level: Level | None = None
 
 
 class PackSettings(Section):
-    """packs/<stage>, inputs tokens/<family> (all drops at the stage's level)."""
+    """packs/<stage>, inputs tokens/<name> (all drops at the stage's level) and tokenizer/joint."""
 
     stage_name: str
     mixture: dict[str, float]
     packing: Packing
     model: Model
+    packs_per_step: int = 1
+    """How many packs train together: what figures of balance are about. No pack depends on it."""
+    forgotten: tuple[int, ...] = ()
+    """Sample ids that no pack may hold."""
 
 
 class TrainSettings(Section):

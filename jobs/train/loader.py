@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from jobs.readers import PackReader
 from jobs.schemas import DocumentTokens
 from jobs.train.order import PackOrder
-from jobs.train.packs import PackReader
 from model.scales import ScaleSchedule
 from model.transformer.config import TransformerConfig
 from model.transformer.layout import ImagePart, PackedBatch, Part, TextPart, pack
@@ -50,29 +50,29 @@ class PackLoader:
     def _batch(self, epoch: int, number: int) -> PackedBatch:
         how = self._batching
         documents = []
-        for document in self._reader.documents(number):
-            chance = drop_chance(self._order.seed, epoch, document.sample_id)
+        for document in self._reader[number]:
+            chance = drop_chance(self._order.seed, epoch, document.sample_id, document.repeat)
             documents.append(to_parts(document, self._schedules, drop=chance < how.caption_dropout))
         return pack(documents, how.config, how.length, how.scale_reweight)
 
 
-def drop_chance(seed: int, epoch: int, sample_id: int) -> float:
+def drop_chance(seed: int, epoch: int, sample_id: int, repeat: int = 0) -> float:
     """A number in [0, 1) for a sample in an epoch; below the dropout rate its caption is left out."""
-    key = b"".join(value.to_bytes(8, "little", signed=False) for value in (seed, epoch, sample_id))
+    key = b"".join(value.to_bytes(8, "little", signed=False) for value in (seed, epoch, sample_id, repeat))
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") / 2**64
 
 
 def to_parts(document: DocumentTokens, schedules: dict[str, ScaleSchedule], drop: bool = False) -> list[Part]:
     """A tokenized document as parts of a packed sequence. `drop` leaves its text out.
 
-    Only documents with an image have a caption to drop; a text stays what it is.
+    Only documents with an image to predict have a caption to drop: an answer about a picture stays.
     """
-    has_image = any(segment.kind == "image" for segment in document.segments)
+    draws = any(segment.kind == "image" and segment.loss for segment in document.segments)
     parts: list[Part] = []
     for segment in document.segments:
         if segment.kind == "image":
             schedule = schedules[segment.schedule]
             parts.append(ImagePart(schedule, segment.inputs, segment.targets, segment.loss))
-        elif not (drop and has_image):
+        elif not (drop and draws):
             parts.append(TextPart(segment.ids, segment.loss))
     return parts

@@ -6,9 +6,9 @@ from infra.errors import UserError
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output
 from infra.reporter import Reporter
+from jobs.readers import PackReader
 from jobs.specs import TrainSettings
 from jobs.train.harness import run_loop
-from jobs.train.packs import PackReader
 from jobs.train.publish import UNIT, chart_losses, commit_training, read_rows
 from jobs.train.task import TrainTask, task_of
 from jobs.train.worker import train

@@ -14,12 +14,12 @@ from infra import storage
 from infra.catalogue import Counts
 from infra.errors import UserError
 from infra.manifest import Output, Receipt
+from jobs.readers import PackReader
 from jobs.train.checkpoints import Checkpoints
 from jobs.train.engine import Engine, original_linear
 from jobs.train.loader import Batching, PackLoader
 from jobs.train.metrics import Row, live_figures, to_rows, to_table
 from jobs.train.order import PackOrder
-from jobs.train.packs import PackReader
 from jobs.train.publish import METRICS, UNIT, publish_folder
 from jobs.train.schedule import learning_rate
 from jobs.train.task import TrainTask, start_model

@@ -158,7 +158,7 @@ def _read_contexts(session: Session, writers: Sequence[Writer]) -> None:
         for writer in writers
         if "images" in writer.rows
     ]
-    known = [entry for entry in contexts if position_count(entry[2], session.model.config)]
+    known = [entry for entry in contexts if position_count(entry[2], session.model.config.context_mode)]
     if known:
         rows = [writer.rows[branch] for writer, branch, _ in known]
         hidden_BE = session.read(rows, [parts for _, _, parts in known])

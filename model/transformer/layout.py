@@ -108,24 +108,24 @@ def allowed(document_T: Tensor, step_T: Tensor) -> Tensor:
     return (document_T[:, None] == document_T) & (step_T <= step_T[:, None])
 
 
-def image_mode(part: ImagePart, config: TransformerConfig) -> ContextMode:
+def image_mode(part: ImagePart, context_mode: ContextMode) -> ContextMode:
     """How an image is fed: one that is predicted is always `shifted`."""
-    return "shifted" if part.loss else config.context_mode
+    return "shifted" if part.loss else context_mode
 
 
-def step_lengths(part: Part, config: TransformerConfig) -> list[int]:
+def step_lengths(part: Part, context_mode: ContextMode) -> list[int]:
     """Positions of each step of a part: those of one step see one another."""
     if isinstance(part, TextPart):
         return [1] * len(part.ids)
-    mode, lengths = image_mode(part, config), part.schedule.lengths
+    mode, lengths = image_mode(part, context_mode), part.schedule.lengths
     if mode == "shifted":
         return [*lengths, 1]
     return [1, *(lengths if mode == "native" else lengths[-1:]), 1]
 
 
-def position_count(parts: Sequence[Part], config: TransformerConfig) -> int:
+def position_count(parts: Sequence[Part], context_mode: ContextMode) -> int:
     """Positions a document takes in a packed sequence."""
-    return sum(sum(step_lengths(part, config)) for part in parts)
+    return sum(sum(step_lengths(part, context_mode)) for part in parts)
 
 
 def duration(part: Part) -> int:
@@ -155,7 +155,7 @@ def pack(
     Raises:
         ValueError: the documents do not fit, or hold no position, or an id is outside its vocabulary.
     """
-    rows = [_document(parts, config, alpha) for parts in documents if position_count(parts, config)]
+    rows = [_document(parts, config, alpha) for parts in documents if position_count(parts, config.context_mode)]
     starts = np.cumsum([0, *(len(r.tokens) for r in rows)]).tolist()
     used = starts[-1]
     length = used if length is None else length
@@ -210,7 +210,7 @@ def _document(parts: Sequence[Part], config: TransformerConfig, alpha: float) ->
             row = _image_row(part, config, step, time, alpha)
             images.append((at, part))
         rows.append(row)
-        at, step = at + len(row.tokens), step + len(step_lengths(part, config))
+        at, step = at + len(row.tokens), step + len(step_lengths(part, config.context_mode))
         time += duration(part)
     names = ("tokens", "announced", "step", "positions", "scale", "targets", "weights")
     joined = _Row(**{n: np.concatenate([getattr(r, n) for r in rows]) for n in names}, images=tuple(images))
@@ -244,7 +244,7 @@ def _image_row(part: ImagePart, config: TransformerConfig, step: int, time: int,
     targets = np.asarray(part.targets, np.int64)
     _require_below(targets, config.codebook_size, "target code")
     _require_below(np.asarray(part.inputs), config.codebook_size, "input code")
-    lengths = step_lengths(part, config)
+    lengths = step_lengths(part, config.context_mode)
     count = sum(lengths)
     tokens = np.full(count, BLOCK_INPUT, np.int64)
     tokens[0], tokens[-1] = config.boi, config.eoi
@@ -269,7 +269,7 @@ def _image_row(part: ImagePart, config: TransformerConfig, step: int, time: int,
 
 def _image_positions(part: ImagePart, config: TransformerConfig, time: int) -> Positions:
     """`<boi>` and `<eoi>` are placed as text; blocks by their grids."""
-    grids, mode = part.schedule.grids, image_mode(part, config)
+    grids, mode = part.schedule.grids, image_mode(part, config.context_mode)
     first = {"shifted": 2, "native": 1, "final": len(grids)}[mode]
     blocks = [
         grid_positions(*grid, scale, time, config) for scale, grid in enumerate(grids, 1) if scale >= first
@@ -287,7 +287,7 @@ def _group_images(rows: list[tuple[int, _Row]], config: TransformerConfig) -> tu
     found: dict[tuple[ScaleSchedule, ContextMode], list[tuple[int, ImagePart]]] = {}
     for start, row in rows:
         for at, part in row.images:
-            kind = (part.schedule, image_mode(part, config))
+            kind = (part.schedule, image_mode(part, config.context_mode))
             found.setdefault(kind, []).append((start + at, part))
     return tuple(
         ImageGroup(
@@ -295,7 +295,7 @@ def _group_images(rows: list[tuple[int, _Row]], config: TransformerConfig) -> tu
             mode,
             torch.from_numpy(np.stack([np.asarray(p.inputs, np.int64) for _, p in images])),
             torch.tensor([at for at, _ in images])[:, None]
-            + torch.arange(sum(step_lengths(images[0][1], config))),
+            + torch.arange(sum(step_lengths(images[0][1], config.context_mode))),
         )
         for (schedule, mode), images in found.items()
     )

@@ -59,7 +59,7 @@ class Request:
         Raises:
             ValueError: they are more than the model knows.
         """
-        read = position_count(self.context, config)
+        read = position_count(self.context, config.context_mode)
         images = self.images * (self.schedule.tokens + 1) if self.schedule else 0
         written = images + self.most_tokens
         if read + written > config.max_positions:

@@ -22,10 +22,12 @@ from pipelines.cli import (
     doctor,
     evaluate_tokenizer,
     flops,
+    forget,
     generate,
     import_tokenizer,
     run,
     status,
+    trace,
     up,
 )
 
@@ -53,6 +55,8 @@ Examples:
 - `nextscale evaluate-tokenizer ./holiday --size 256`: what a tokenizer keeps of your pictures
 - `nextscale flops`: what an image costs, as the paper counts and as the model is
 - `nextscale status`: what is there, what is stale
+- `nextscale trace ./holiday/beach.jpg`: what became of a picture, up to the checkpoints that saw it
+- `nextscale forget ./holiday/beach.jpg`: take it out of all packs
 """
 
 app = typer.Typer(
@@ -67,6 +71,8 @@ app.command()(demo.demo)
 app.command()(run.run)
 app.command()(up.up)
 app.command()(status.status)
+app.command()(trace.trace)
+app.command()(forget.forget)
 app.command()(generate.generate)
 app.command()(import_tokenizer.import_tokenizer)
 app.command()(evaluate_tokenizer.evaluate_tokenizer)

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from safetensors.numpy import save
 from assets.checks import Check, Published
 from assets.checks.curation import DECODABLE, DOCUMENTS, DUPLICATES, THRESHOLDS
 from assets.checks.evaluation import SAMPLES
-from assets.checks.packing import LIMITS, MIXTURE, NOTHING_LOST
+from assets.checks.packing import BALANCE, LIMITS, MIXTURE, NOTHING_LOST
 from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
 from assets.checks.t2i import CAPTIONS, EMBEDDINGS, QUOTAS, SCORES, SELECTION, TOPIC_SHARE, TOPICS
 from assets.checks.tokenizer import CODEBOOK_USE, LEARNT, NO_REGRESSION, PSNR
 from assets.checks.tokens import CONSERVATION as TOKENS_CONSERVATION
-from assets.checks.tokens import IDS_IN_RANGE, LENGTHS
+from assets.checks.tokens import DECODED_BACK, IDS_IN_RANGE, LENGTHS
 from assets.checks.training import COARSE_LOSS, FINITE, RESUMABLE
 from infra.catalogue import BASE_FIELDS, Counts
 from infra.manifest import FileEntry, Manifest, Output
+from jobs.pack.catalogue import SCHEMA as PACKS_CATALOGUE
 from jobs.recipe import (
     Balance,
     Captions,
@@ -40,11 +42,12 @@ from jobs.recipe import (
     Stage,
     TokenizerShared,
     TokenizerStage,
+    Tokens,
     Topics,
 )
 from jobs.recipe.curation.t2i import Selection
 from jobs.schemas import PACKS_SCHEMA, TOKENS_SCHEMA, DocumentTokens, SegmentTokens, to_row, with_metadata
-from jobs.specs import EvaluateSettings, PackSettings, TokenizerSettings, TrainSettings
+from jobs.specs import EvaluateSettings, PackSettings, TokenizerSettings, TokensSettings, TrainSettings
 from jobs.specs.t2i import (
     BalanceSettings,
     CaptionSettings,
@@ -413,10 +416,23 @@ def token_row(number: int, tokens: int = 7) -> Row:
         SegmentTokens("text", True, np.array([3, 4], np.uint32)),
         SegmentTokens("image", True, np.empty(0, np.uint32), SCHEDULE.name, targets, inputs),
     )
-    return to_row(DocumentTokens(number, "t2i", segments), tokens, 100.0)
+    return to_row(DocumentTokens(number, "t2i", segments), tokens, 100)
 
 
-def tokens(folder: Path, rows: list[Row]) -> Published:
+FATES = [("kept", None)] * 3 + [("rejected", "checksum"), ("errored", "worker_died")]
+
+
+def tokens(
+    folder: Path,
+    rows: list[Row],
+    fates: list[tuple[str, str | None]] = FATES,
+    psnr: float = 20.0,
+) -> Published:
+    """Five documents: three with tokens, one whose picture is damaged, one that killed its workers."""
+    listed = [
+        {"sample_id": n, "source": f"data/0.tar#{n}", "status": status, "reason": reason}
+        for n, (status, reason) in enumerate(fates)
+    ]
     schema = with_metadata(TOKENS_SCHEMA, [SCHEDULE], {})
     config = json.dumps({"codebook_size": 8}).encode()
     publish(
@@ -425,21 +441,34 @@ def tokens(folder: Path, rows: list[Row]) -> Published:
         lambda output: [output.publish("model/config.json", config)],
         Counts(),
     )
-    return publish(
+    settings = TokensSettings(tokens=Tokens(), text_tokenizer="builtin", context_mode="shifted")
+    published = publish(
         folder / "out",
         "tokens/t2i",
-        lambda output: [output.publish_table("data/0.parquet", pa.Table.from_pylist(rows, schema=schema))],
-        Counts(total=3, kept=3),
-        None,
+        lambda output: [
+            output.publish_table(
+                "data/catalogue.parquet", pa.Table.from_pylist(listed, schema=pa.schema([*BASE_FIELDS]))
+            ),
+            output.publish_table("data/0.parquet", pa.Table.from_pylist(rows, schema=schema)),
+        ],
+        Counts(total=5, kept=3, rejected={"checksum": 1}, errored=1),
+        settings,
         {
-            "t2i/captioned": upstream(folder / "in", 3),
+            "t2i/captioned": upstream(folder / "in", 5),
             "tokenizer/joint": [str(folder / "tokenizer")],
         },
+        text_vocabulary=5,
+        decoded_back={"pictures": 3, "psnr": psnr},
     )
+    return replace(published, records_from=("t2i/captioned",))
 
 
 def _codes(values: list[int]) -> bytes:
     return np.array(values, "<u2").tobytes()
+
+
+def _ids(values: list[int]) -> bytes:
+    return np.array(values, "<u4").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -452,9 +481,11 @@ def _codes(values: list[int]) -> bytes:
         (TOKENS_CONSERVATION, lambda rows: rows.__setitem__(0, rows[1]), False),
         (IDS_IN_RANGE, lambda rows: rows[0].update(targets=_codes([0, 1, 2, 3, 8])), False),
         (IDS_IN_RANGE, lambda rows: rows[0].update(changed_values=_codes([8])), False),
+        (IDS_IN_RANGE, lambda rows: rows[0].update(text_ids=_ids([3, 5])), False),
         (LENGTHS, lambda rows: rows[0].update(targets=_codes([0, 1, 2, 3])), False),
         (LENGTHS, lambda rows: rows[0].update(changed_values=_codes([1, 2])), False),
         (LENGTHS, lambda rows: rows[0]["segments"][1].update(length=4), False),
+        (LENGTHS, lambda rows: rows[0].update(text_ids=_ids([3])), False),
     ],
 )
 def test_tokens(tmp_path: Path, check: Check, change: Change, holds: bool) -> None:
@@ -463,60 +494,139 @@ def test_tokens(tmp_path: Path, check: Check, change: Change, holds: bool) -> No
     assert verdict(check, tokens(tmp_path, rows)) is holds
 
 
-def packs(folder: Path, change: Change, **mixture: float) -> Published:
-    """Two packs of two documents and one rejected document, then changed."""
+@pytest.mark.parametrize(
+    "fates",
+    [
+        FATES[:-1],
+        [*FATES[:-1], ("rejected", "checksum")],
+        [*FATES, ("errored", "worker_died")],
+        [*FATES[:2], ("errored", "worker_died"), *FATES[3:]],
+    ],
+)
+def test_a_document_without_its_fate_fails(tmp_path: Path, fates: list[tuple[str, str | None]]) -> None:
+    rows = [token_row(number) for number in range(3)]
+    assert not verdict(TOKENS_CONSERVATION, tokens(tmp_path, rows, fates))
+
+
+def test_documents_that_were_curated_and_did_not_go_in_fail(tmp_path: Path) -> None:
+    output = tokens(tmp_path, [token_row(number) for number in range(3)])
+    upstream(tmp_path / "in", 6)
+    assert not verdict(TOKENS_CONSERVATION, output)
+
+
+@pytest.mark.parametrize(("psnr", "holds"), [(10.0, True), (9.9, False), (float("nan"), False)])
+def test_pictures_decoded_back_from_tokens(tmp_path: Path, psnr: float, holds: bool) -> None:
+    rows = [token_row(number) for number in range(3)]
+    assert verdict(DECODED_BACK, tokens(tmp_path, rows, psnr=psnr)) is holds
+
+
+def test_texts_have_no_codes(tmp_path: Path) -> None:
+    with_pictures = tokens(tmp_path, [token_row(number) for number in range(3)])
+    of_texts = replace(with_pictures, inputs={"t2i/captioned": with_pictures.inputs["t2i/captioned"]})
+    assert not verdict(IDS_IN_RANGE, of_texts)
+
+
+def packs(folder: Path, change: Callable[[list[Row], list[Row]], object], **more: Any) -> Published:
+    """Two packs of two documents each, one of which is packed twice, and a rejected one; then changed."""
+    held = [[(0, 0), (1, 0)], [(10, 0), (0, 1)]]
     content = [
         {
             "pack": pack,
-            "documents": [token_row(10 * pack + n, 32) for n in range(2)],
+            "documents": [token_row(i, 32) | {"repeat": repeat, "pairs": 100} for i, repeat in documents],
             "tokens": 64,
-            "flops": 200,
+            "cost": 264.0,
         }
-        for pack in range(2)
+        for pack, documents in enumerate(held)
     ]
-    change(content)
-    row = {"source": "", "status": "kept", "family": "t2i"}
-    listed = [row | {"sample_id": i} for i in (0, 1, 10, 11)]
-    listed.append(row | {"sample_id": 99, "status": "rejected", "reason": "over_token_cap"})
-    catalogue = pa.Table.from_pylist(listed, schema=pa.schema([*BASE_FIELDS, ("family", pa.string())]))
-    model = Model(preset="tiny")
+    row: Row = {"source": "", "status": "kept", "family": "t2i", "tokens": 32}
+    listed = [row | {"sample_id": i, "packs": packs} for i, packs in ((0, [0, 1]), (1, [0]), (10, [1]))]
+    listed.append(row | {"sample_id": 99, "status": "rejected", "reason": "over_token_cap", "packs": []})
+    change(content, listed)
     settings = PackSettings(
-        stage_name="s", mixture=mixture or {"t2i": 1.0}, packing=Packing(max_tokens=64), model=model
+        stage_name="s",
+        mixture=more.pop("mixture", {"t2i": 1.0}),
+        packing=Packing(max_tokens=64, repeats={"t2i": 2}, **more),
+        model=Model(preset="tiny"),
+        packs_per_step=2,
     )
-    return publish(
+    published = publish(
         folder / "out",
         "packs/s",
         lambda output: [
-            output.publish_table("data/catalogue.parquet", catalogue),
+            output.publish_table(
+                "data/catalogue-00000.parquet", pa.Table.from_pylist(listed, schema=PACKS_CATALOGUE)
+            ),
             output.publish_table("data/packs-0.parquet", pa.Table.from_pylist(content, schema=PACKS_SCHEMA)),
         ],
-        Counts(total=5, kept=4, rejected={"over_token_cap": 1}),
+        Counts(total=4, kept=3, rejected={"over_token_cap": 1}),
         settings,
-        {"tokens/t2i": upstream(folder / "in", 5)},
-        budget_flops=200.0,
+        {"tokens/t2i": upstream(folder / "in", 4), "tokenizer/joint": []},
+        budget_cost=264.0,
+        cost_per_position=1.0,
+        cost_per_pair=1.0,
     )
+    return replace(published, records_from=("tokens/t2i",))
 
 
 @pytest.mark.parametrize(
     ("check", "change", "holds"),
     [
-        (NOTHING_LOST, lambda packs: None, True),
-        (LIMITS, lambda packs: None, True),
-        (MIXTURE, lambda packs: None, True),
-        (NOTHING_LOST, lambda packs: packs[0]["documents"].pop(), False),
-        (NOTHING_LOST, lambda packs: packs[0]["documents"].append(packs[1]["documents"][0]), False),
-        (NOTHING_LOST, lambda packs: packs[0]["documents"][0].update(sample_id=99), False),
-        (LIMITS, lambda packs: packs[0]["documents"][0].update(tokens=33), False),
-        (LIMITS, lambda packs: packs[0]["documents"][0].update(flops=101.0), False),
-        (MIXTURE, lambda packs: packs[0]["documents"][0].update(family="text"), False),
+        (NOTHING_LOST, lambda packs, listed: None, True),
+        (LIMITS, lambda packs, listed: None, True),
+        (MIXTURE, lambda packs, listed: None, True),
+        (BALANCE, lambda packs, listed: None, True),
+        (NOTHING_LOST, lambda packs, listed: packs[0]["documents"].pop(), False),
+        (NOTHING_LOST, lambda packs, listed: packs[0]["documents"].append(packs[1]["documents"][0]), False),
+        (NOTHING_LOST, lambda packs, listed: packs[0]["documents"][1].update(sample_id=99), False),
+        (NOTHING_LOST, lambda packs, listed: packs[1]["documents"][1].update(repeat=0), False),
+        (NOTHING_LOST, lambda packs, listed: packs[0].update(pack=2), False),
+        (NOTHING_LOST, lambda packs, listed: listed[0].update(packs=[0, 0]), False),
+        (NOTHING_LOST, lambda packs, listed: listed[0].update(packs=[0, 1, 1]), False),
+        (NOTHING_LOST, lambda packs, listed: listed[1].update(packs=[]), False),
+        (NOTHING_LOST, lambda packs, listed: listed[3].update(packs=[0]), False),
+        (NOTHING_LOST, lambda packs, listed: listed[3].update(reason="forgotten"), False),
+        (NOTHING_LOST, lambda packs, listed: listed[1].update(sample_id=10), False),
+        (NOTHING_LOST, lambda packs, listed: listed.pop(), False),
+        (LIMITS, lambda packs, listed: packs[0]["documents"][0].update(tokens=33), False),
+        (LIMITS, lambda packs, listed: packs[0]["documents"][0].update(tokens=31), False),
+        (LIMITS, lambda packs, listed: packs[0]["documents"][0].update(pairs=101), False),
+        (LIMITS, lambda packs, listed: packs[0].update(cost=263.0), False),
+        (LIMITS, lambda packs, listed: packs[0].update(documents=[], tokens=0, cost=0.0), False),
+        (MIXTURE, lambda packs, listed: packs[0]["documents"][0].update(family="text"), True),
+        (
+            MIXTURE,
+            lambda packs, listed: [d.update(family="text") for p in packs for d in p["documents"]],
+            False,
+        ),
+        (BALANCE, lambda packs, listed: packs[0].update(cost=150.0), False),
     ],
 )
-def test_packs(tmp_path: Path, check: Check, change: Change, holds: bool) -> None:
+def test_packs(
+    tmp_path: Path, check: Check, change: Callable[[list[Row], list[Row]], object], holds: bool
+) -> None:
     assert verdict(check, packs(tmp_path, change)) is holds
 
 
 def test_a_family_that_is_missing_fails(tmp_path: Path) -> None:
-    assert not verdict(MIXTURE, packs(tmp_path, lambda packs: None, t2i=0.5, text=0.5))
+    output = packs(tmp_path, lambda packs, listed: None, mixture={"t2i": 0.2, "text": 0.8})
+    assert not verdict(MIXTURE, output)
+
+
+def test_a_document_over_the_budget_may_have_a_pack_to_itself(tmp_path: Path) -> None:
+    def alone(packs: list[Row], _listed: list[Row]) -> None:
+        packs[0]["documents"].pop()
+        packs[0]["documents"][0].update(pairs=900)
+        packs[0].update(tokens=32, cost=932.0)
+
+    assert not verdict(LIMITS, packs(tmp_path / "a", alone))
+    assert verdict(LIMITS, packs(tmp_path / "b", alone, oversize="alone"))
+
+
+def test_unequal_packs_pass_where_the_recipe_asks_for_less(tmp_path: Path) -> None:
+    def unequal(packs: list[Row], _listed: list[Row]) -> None:
+        packs[0].update(cost=150.0)
+
+    assert verdict(BALANCE, packs(tmp_path, unequal, min_balance=0.5))
 
 
 # Models --------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_dagster_accepts_the_definitions(project: Project) -> None:
     definitions = build_definitions(project)
     dg.Definitions.validate_loadable(definitions)
     names = {job.name for job in definitions.resolve_all_job_defs()}
-    assert {"curate_t2i", "train_tokenizer", "extract_tokens", "train_and_evaluate"} <= names
+    assert {"curate_t2i", "train_tokenizer", "extract_t2i", "extract_text", "train_and_evaluate"} <= names
 
 
 def test_every_job_asset_has_a_blocking_check(project: Project) -> None:
@@ -85,11 +85,12 @@ def test_stages_are_the_recipes(project: Project) -> None:
     assert [key for key in graph if key.startswith("evaluation/")] == ["evaluation/tokenizer"]
 
 
-def test_partition_keys(project: Project) -> None:
+def test_partition_keys() -> None:
     drops = ["a", "b"]
-    assert partition_keys("none", project.recipe, drops) == [None]
-    assert partition_keys("drop", project.recipe, drops) == ["a", "b"]
-    assert partition_keys("drop_level", project.recipe, drops) == ["a|demo", "b|demo"]
+    assert partition_keys("none", [], drops) == [None]
+    assert partition_keys("drop", [], drops) == ["a", "b"]
+    assert partition_keys("level", ["x", "y"], drops) == ["x", "y"]
+    assert partition_keys("drop_level", ["x", "y"], drops) == ["a|x", "b|x", "a|y", "b|y"]
 
 
 def test_what_a_partition_is_made_from() -> None:
@@ -99,6 +100,43 @@ def test_what_a_partition_is_made_from() -> None:
     assert upstream_partitions("drop_level", drop_level("b", "x"), "drop", drops, None) == ["b"]
     assert upstream_partitions("drop_level", drop_level("b", "x"), "none", drops, None) == [None]
     assert upstream_partitions("none", None, "drop_level", drops, "x") == ["a|x", "b|x"]
+    assert upstream_partitions("none", None, "level", drops, "x") == ["x"]
+    assert upstream_partitions("level", "x", "none", drops, None) == [None]
+
+
+def test_tokens_are_cut_as_what_they_are_made_from(project: Project) -> None:
+    graph = {asset.key: asset for asset in job_assets(project.recipe)}
+    cut = {key: (a.partitioning, a.family, a.levels) for key, a in graph.items() if a.group == "tokens"}
+    assert cut == {
+        "tokens/t2i": ("drop_level", "t2i", ("demo",)),
+        "tokens/understanding": ("drop_level", "t2i", ("demo",)),
+        "tokens/edit": ("level", "edit", ("demo",)),
+        "tokens/subject": ("drop_level", "subject", ("demo",)),
+        "tokens/text": ("none", "text", ()),
+    }
+    assert graph["tokens/text"].inputs == ("text/mixed",)
+    assert graph["packs/alignment"].inputs == ("tokens/t2i", "tokenizer/joint")
+
+
+def test_a_family_is_extracted_at_the_levels_that_mix_it(project: Project) -> None:
+    first, second = (project.recipe.stages[name] for name in ("alignment", "pretrain_256"))
+    stages = {
+        "first": first.model_copy(update={"mixture": {"t2i": 1.0}}),
+        "second": second.model_copy(
+            update={"mixture": {"t2i": 0.5, "edit": 0.5, "text": 0.0}, "level": "fine"}
+        ),
+    }
+    levels = dict.fromkeys(("demo", "fine"), project.recipe.levels["demo"])
+    recipe = project.recipe.model_copy(update={"stages": stages, "levels": levels})
+    tokens = {a.key: a.levels for a in job_assets(recipe) if a.group == "tokens"}
+    assert tokens == {"tokens/t2i": ("demo", "fine"), "tokens/edit": ("fine",)}
+
+
+def test_a_mixture_of_what_there_is_not_is_refused() -> None:
+    with pytest.raises(UserError, match=r"stages\.alignment mixes video, but the sources give"):
+        load_recipe(DEMO_RECIPE, ["stages.alignment.mixture={t2i: 1, video: 1}"])
+    with pytest.raises(UserError, match="no family has a weight above 0"):
+        load_recipe(DEMO_RECIPE, ["stages.alignment.mixture={t2i: 0}"])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +172,7 @@ def test_thresholds_of_checks_do_not_change_what_is_made(project: Project) -> No
     lower = project.recipe.model_copy(update={"tokenizer": section.model_copy(update={"min_psnr": 3.0})})
     longer = project.recipe.model_copy(update={"tokenizer": section.model_copy(update={"ema": 0.9})})
     names = [asset.fingerprint(recipe, None, {}) for recipe in (project.recipe, lower, longer)]
-    versions = {asset.code_version(recipe, ["demo"]) for recipe in (project.recipe, lower, longer)}
+    versions = {asset.code_version(recipe) for recipe in (project.recipe, lower, longer)}
     assert names[0] == names[1] != names[2]
     assert len(versions) == 3
 
@@ -159,7 +197,7 @@ def test_a_longer_last_training_changes_nothing_before_it(project: Project) -> N
     changed = {
         asset.key
         for asset in job_assets(project.recipe)
-        if asset.partitioning != "drop_level"
+        if not asset.levels
         and asset.fingerprint(project.recipe, None, {}) != asset.fingerprint(longer, None, {})
     }
     assert changed == {"tokenizer/decoder"}

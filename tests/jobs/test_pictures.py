@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.pictures.charts import FunnelStage, bar_chart, funnel, loss_curves, pack_fill
+from jobs.pictures.charts import FunnelStage, bar_chart, funnel, loss_curves
+from jobs.pictures.packing import pack_fill, packer_bars
 from jobs.pictures.sheets import SampleRow, contact_sheet, reconstruction_grid, sample_grid, sample_sheet
 from jobs.pictures.style import GREEN, MAX_BYTES, RED, image_png
 from jobs.scenes.draw import draw
@@ -37,6 +38,9 @@ PICTURES: dict[str, Callable[[int], bytes]] = {
     "bar_chart": lambda n: bar_chart({"stars": 3, "circles": n}, "Topics", "pictures", {"stars": 2}),
     "funnel": lambda n: funnel([FunnelStage("filtered", 90, {"blurred": n}), FunnelStage("topics", 90)]),
     "pack_fill": lambda n: pack_fill([900, 1000 - 100 * n], [1e9, 1.1e9], 1024, 1.2e9),
+    "packer_bars": lambda n: packer_bars(
+        {"balanced": {"throughput": 1.1, "balance": 0.99, "token_fill": 0.5 + 0.1 * n}}, 4
+    ),
     "loss_curves": lambda n: loss_curves([1, 2, 3], {"scale 1": [3.0, 2.0, n], "text": [2.0, 1.0, math.nan]}),
 }
 
@@ -99,6 +103,7 @@ def test_images_stand_where_they_should() -> None:
         lambda: bar_chart({}, "Nothing"),
         lambda: funnel([]),
         lambda: pack_fill([], [], 1024, 1.0),
+        lambda: packer_bars({}, 4),
         lambda: loss_curves([], {}),
     ],
 )

@@ -60,15 +60,15 @@ def same(one: DocumentTokens, other: DocumentTokens) -> bool:
 
 @given(documents)
 def test_a_document_survives_the_row_and_the_parquet_file(document: DocumentTokens) -> None:
-    table = pa.Table.from_pylist([to_row(document, 7, 1.5)], schema=TOKENS_SCHEMA)
+    table = pa.Table.from_pylist([to_row(document, 7, 12)], schema=TOKENS_SCHEMA)
     back = pq.read_table(pa.BufferReader(table_bytes(table))).to_pylist()[0]
     assert same(from_row(back), document)
-    assert (back["tokens"], back["flops"]) == (7, 1.5)
+    assert (back["tokens"], back["pairs"]) == (7, 12)
 
 
 @given(documents)
 def test_codes_take_two_bytes_and_changes_little_more(document: DocumentTokens) -> None:
-    row = to_row(document, 0, 0.0)
+    row = to_row(document, 0, 0)
     codes = sum(len(s.targets) for s in document.segments)
     changes = sum(int((s.targets != s.inputs).sum()) for s in document.segments)
     assert len(row["targets"]) == 2 * codes
@@ -89,7 +89,7 @@ TEXT = SegmentTokens("text", True, np.arange(4, dtype=np.uint32))
 
 @pytest.mark.parametrize("column", ["text_ids", "targets", "changed", "changed_values"])
 def test_a_row_with_a_column_cut_short_is_refused(column: str) -> None:
-    row = to_row(DocumentTokens(1, "t2i", (TEXT, IMAGE)), 0, 0.0)
+    row = to_row(DocumentTokens(1, "t2i", (TEXT, IMAGE)), 0, 0)
     assert from_row(row).segments[1].inputs.tolist() == list(range(1, 10))
     cut = 4 if column == "text_ids" else 1 if column == "changed" else 2
     with pytest.raises(ValueError, match=r"fit|cover"):
@@ -97,7 +97,7 @@ def test_a_row_with_a_column_cut_short_is_refused(column: str) -> None:
 
 
 def test_one_change_is_not_spread_over_all_changed_positions() -> None:
-    row = to_row(DocumentTokens(1, "t2i", (IMAGE,)), 0, 0.0)
+    row = to_row(DocumentTokens(1, "t2i", (IMAGE,)), 0, 0)
     with pytest.raises(ValueError, match="do not fit"):
         from_row(row | {"changed_values": row["changed_values"][:2]})
 

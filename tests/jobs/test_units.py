@@ -104,6 +104,13 @@ def test_a_user_error_while_loading_comes_out_as_it_is(tmp_path: Path) -> None:
         run_units(output, units(1), Loaded, SilentReporter(), arguments=(output, ""))
 
 
+def test_workers_with_gpus_where_there_are_none_are_one_clear_line(tmp_path: Path) -> None:
+    output = Output(str(tmp_path))
+    work = partial(double, output=output)
+    with pytest.raises(UserError, match=r"a worker takes 0\.5 GPUs, which Ray does not have"):
+        run_units(output, units(1), work, SilentReporter(), Resources(gpus=0.5))
+
+
 def test_other_errors_name_the_unit(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     with pytest.raises(RuntimeError, match=r"unit u1 failed[\s\S]*ZeroDivisionError"):

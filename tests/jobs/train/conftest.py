@@ -70,7 +70,7 @@ def pack_row(number: int) -> dict[str, Any]:
     """A pack whose content is a function of its number."""
     documents = [_document(number * 10 + i) for i in range(number % 3 + 1)]
     tokens = sum(d["tokens"] for d in documents)
-    return {"pack": number, "documents": documents, "tokens": tokens, "flops": 1.0}
+    return {"pack": number, "documents": documents, "tokens": tokens, "cost": 1.0}
 
 
 def _document(sample_id: int) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _document(sample_id: int) -> dict[str, Any]:
     codes = [rng.integers(0, CODES, schedule.tokens).astype(np.uint16) for _ in range(2)]
     image = SegmentTokens("image", True, np.empty(0, np.uint32), schedule.name, *codes)
     document = DocumentTokens(sample_id, "t2i", (SegmentTokens("text", True, ids), image))
-    return to_row(document, len(ids) + schedule.tokens + 1, 1.0)
+    return to_row(document, len(ids) + schedule.tokens + 1, 1) | {"repeat": 0}
 
 
 def _commit(output: Output, asset: str, files: list[FileEntry]) -> None:

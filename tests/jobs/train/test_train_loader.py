@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from infra.errors import UserError
+from jobs.readers import PackReader
 from jobs.train.loader import Batching, PackLoader, drop_chance, to_parts
 from jobs.train.order import PackOrder
-from jobs.train.packs import PackReader
 from model.transformer.config import TransformerConfig
 from model.transformer.layout import ImagePart, PackedBatch, TextPart
 
@@ -32,13 +32,13 @@ def equal(a: PackedBatch, b: PackedBatch) -> bool:
 def test_packs_of_all_files_are_read_by_number(packs_folder: str) -> None:
     reader = PackReader([packs_folder])
     assert len(reader) == 7
-    ids = [[d.sample_id for d in reader.documents(pack)] for pack in (6, 0, 4, 2)]
+    ids = [[d.sample_id for d in reader[pack]] for pack in (6, 0, 4, 2)]
     assert ids == [[60], [0], [40, 41], [20, 21, 22]]
 
 
 def test_documents_keep_their_ids_and_codes(packs_folder: str) -> None:
     reader = PackReader([packs_folder])
-    document = reader.documents(2)[1]
+    document = reader[2][1]
     text, image = to_parts(document, reader.schedules())
     assert isinstance(text, TextPart)
     assert isinstance(image, ImagePart)
@@ -50,7 +50,7 @@ def test_documents_keep_their_ids_and_codes(packs_folder: str) -> None:
 
 def test_dropping_a_caption_leaves_the_picture(packs_folder: str) -> None:
     reader = PackReader([packs_folder])
-    document = reader.documents(0)[0]
+    document = reader[0][0]
     parts = to_parts(document, reader.schedules(), drop=True)
     assert [type(part) for part in parts] == [ImagePart]
     assert [part.schedule.tokens for part in parts if isinstance(part, ImagePart)] == [14]
@@ -86,4 +86,4 @@ def test_a_file_that_is_gone_is_one_line(packs_folder: str, tmp_path: Path) -> N
     reader = PackReader([str(folder)])
     (folder / "data" / "packs-00001.parquet").unlink()
     with pytest.raises(UserError, match="no such file"):
-        reader.documents(6)
+        reader[6]

@@ -14,16 +14,16 @@ from model.transformer.layout import PADDING, Part, allowed, pack, position_coun
 def test_pairs_are_those_of_the_mask(found: list[list[Part]], config: TransformerConfig) -> None:
     batch = pack(found, config)
     mask = allowed(batch.document_T, batch.step_T) & (batch.document_T != PADDING)
-    assert sum(allowed_pairs(document, config) for document in found) == int(mask.sum())
+    assert sum(allowed_pairs(document, config.context_mode) for document in found) == int(mask.sum())
 
 
 @given(documents())
 def test_cost_counts_positions_and_pairs(found: list[list[Part]]) -> None:
     for document in found:
         attention = document_flops(document, CONFIG, eta=3) - document_flops(document, CONFIG, eta=2)
-        assert attention == pytest.approx(flops_per_pair(CONFIG) * allowed_pairs(document, CONFIG))
+        assert attention == pytest.approx(flops_per_pair(CONFIG) * allowed_pairs(document, CONFIG.context_mode))
         rest = document_flops(document, CONFIG, eta=0)
-        assert rest == pytest.approx(flops_per_position(CONFIG) * position_count(document, CONFIG))
+        assert rest == pytest.approx(flops_per_position(CONFIG) * position_count(document, CONFIG.context_mode))
 
 
 def test_figures_of_the_7b_preset() -> None:

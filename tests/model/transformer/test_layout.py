@@ -117,7 +117,7 @@ def _may_see(document: list[Part], mode: ContextMode, query: int, key: int) -> b
 @given(documents(), st.integers(0, 3), st.sampled_from(MODES))
 def test_the_mask_rule(found: list[list[Part]], padding: int, config: TransformerConfig) -> None:
     counts = [sum(sum(_blocks(part, config.context_mode)) for part in document) for document in found]
-    assert counts == [position_count(document, config) for document in found]
+    assert counts == [position_count(document, config.context_mode) for document in found]
     length = sum(counts) + padding
     batch = pack(found, config, length)
     mask = allowed(batch.document_T, batch.step_T)
@@ -144,7 +144,7 @@ def test_a_layout_gives_its_documents_back(found: list[list[Part]], config: Tran
             if part.loss:
                 targets = batch.targets_T[at : at + part.schedule.tokens] - TEXTS
                 assert targets.tolist() == part.targets.tolist()
-        at += position_count([part], config)
+        at += position_count([part], config.context_mode)
     assert at == len(batch.tokens_T)
 
 

@@ -22,10 +22,10 @@ def logits_of(documents: list[list[Part]], length: int | None = None) -> torch.T
 @settings(max_examples=25, deadline=None)
 @given(documents())
 def test_a_document_in_a_pack_is_as_if_alone(found: list[list[Part]]) -> None:
-    together = logits_of(found, length=sum(position_count(d, CONFIG) for d in found) + 3)
+    together = logits_of(found, length=sum(position_count(d, CONFIG.context_mode) for d in found) + 3)
     at = 0
     for document in found:
-        count = position_count(document, CONFIG)
+        count = position_count(document, CONFIG.context_mode)
         if count:
             assert torch.allclose(together[at : at + count], logits_of([document]), atol=1e-4)
         at += count

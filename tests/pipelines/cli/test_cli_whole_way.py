@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -19,6 +20,8 @@ from pipelines.cli.main import main
 
 # Starts Ray and two trainings; on a busy machine that takes longer than other tests may.
 pytestmark = pytest.mark.timeout(600)
+
+Here = Callable[..., tuple[int, str, str]]
 
 RECIPE = str(Path(__file__).with_name("tiny.yaml"))
 COMMAND = str(Path(sys.executable).with_name("nextscale"))
@@ -66,6 +69,28 @@ def run_in(home: Path, *arguments: str, code: int = 0) -> CompletedProcess[str]:
     return done
 
 
+@pytest.fixture
+def here(
+    first: CompletedProcess[str],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Here:
+    """`here(*arguments)` -> code and output of the command in this process, in the home that was made."""
+    assert first.returncode == 0
+    monkeypatch.setenv("NEXTSCALE_HOME", str(home))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(home.parent)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["nextscale", *arguments])
+        code = main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
 def balanced(counts: dict[str, Any]) -> bool:
     return bool(counts["total"] == counts["kept"] + sum(counts["rejected"].values()) + counts["errored"])
 
@@ -104,25 +129,29 @@ def test_status_reads_the_same_counts(first: CompletedProcess[str], home: Path) 
 
 def test_pictures_come_out(first: CompletedProcess[str], home: Path) -> None:
     assert first.returncode == 0
-    one, sheet = (str(home.parent / name) for name in ("one.png", "sheet.png"))
-    run_in(home, "generate", "a red circle", "--n", "1", "--seed", "1", "-o", one)
-    assert Image.open(one).size == (32, 32)
+    sheet = str(home.parent / "sheet.png")
     said = run_in(home, "generate", "a red circle", "two blue stars", "--n", "2", "-o", sheet)
     assert said.stdout == f"{sheet}\n"
     assert "scales" in said.stderr or "started" in said.stderr
     assert min(Image.open(sheet).size) > 64
 
 
-def test_pictures_are_read_and_text_is_written(first: CompletedProcess[str], home: Path) -> None:
-    assert first.returncode == 0
-    red, edit, story = (home.parent / name for name in ("red.png", "edit.png", "story.md"))
+def test_one_picture_has_the_size_of_its_level(home: Path, here: Here) -> None:
+    one = str(home.parent / "one.png")
+    assert here("generate", "a red circle", "--n", "1", "--seed", "1", "-o", one)[:2] == (0, f"{one}\n")
+    assert Image.open(one).size == (32, 32)
+
+
+def test_pictures_are_read_and_text_is_written(home: Path, here: Here) -> None:
+    red, edit, story = (str(home.parent / name) for name in ("red.png", "edit.png", "story.md"))
     Image.new("RGB", (48, 40), "red").save(red)
-    run_in(home, "generate", "make it blue", "--image", str(red), "--n", "1", "-o", str(edit))
+    assert here("generate", "make it blue", "--image", red, "--n", "1", "-o", edit)[0] == 0
     assert json.loads(Image.open(edit).info["nextscale"])["images"]
-    said = run_in(home, "generate", "a story", "--interleaved", "--max-images", "1", "-o", str(story))
-    assert said.stdout == f"{story}\n"
-    assert story.read_text().startswith("## a story")
-    assert run_in(home, "generate", "--text", "--image", str(red), "--max-text", "9").stdout.endswith("\n")
+    code, said, _ = here("generate", "a story", "--interleaved", "--max-images", "1", "-o", story)
+    assert (code, said) == (0, f"{story}\n")
+    assert Path(story).read_text(encoding="utf-8").startswith("## a story")
+    code, said, _ = here("generate", "--text", "--image", red, "--max-text", "9")
+    assert (code, said[-1]) == (0, "\n")
 
 
 @pytest.mark.parametrize(
@@ -136,21 +165,11 @@ def test_pictures_are_read_and_text_is_written(first: CompletedProcess[str], hom
     ],
 )
 def test_what_cannot_be_generated_is_one_line(
-    first: CompletedProcess[str],
-    home: Path,
-    arguments: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    home: Path, here: Here, arguments: list[str], message: str
 ) -> None:
-    assert first.returncode == 0
-    monkeypatch.setenv("NEXTSCALE_HOME", str(home))
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.chdir(home.parent)
-    output = str(home.parent / "out.png")
-    monkeypatch.setattr(sys, "argv", ["nextscale", "generate", *arguments, "-o", output])
-    assert main() == 1
-    assert message in capsys.readouterr().err.splitlines()[-1]
+    code, _, said = here("generate", *arguments, "-o", str(home.parent / "out.png"))
+    assert code == 1
+    assert message in said.splitlines()[-1]
 
 
 def test_a_changed_setting_makes_only_what_depends_on_it(first: CompletedProcess[str], home: Path) -> None:

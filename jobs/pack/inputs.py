@@ -1,0 +1,95 @@
+"""The token files of a stage: where they are, how they are shared among units, and their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.errors import UserError
+from infra.manifest import Manifest, read_manifest
+from jobs.extract.read import token_files
+from jobs.pack.columns import FAMILIES
+from jobs.pack.records import DOCUMENT, Records
+from jobs.schemas import check_format
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """One file of tokens. `label` names it on every machine: asset, partition and path."""
+
+    uri: str
+    label: str
+    rows: int
+    bytes: int
+    number: int = 0
+    """Its place in the order of labels."""
+
+
+def find_files(folders: Sequence[str]) -> list[TokenFile]:
+    """The token files of finished folders, numbered by label, whatever the order of the folders."""
+    found = [file for folder in folders for file in _files_of(folder)]
+    ordered = sorted(found, key=lambda file: file.label)
+    return [TokenFile(f.uri, f.label, f.rows, f.bytes, number) for number, f in enumerate(ordered)]
+
+
+def count_documents(folders: Sequence[str]) -> dict[str, int]:
+    """Documents of each family, from the manifests alone."""
+    counts: dict[str, int] = {}
+    for folder in folders:
+        families: Mapping[str, Any] = read_manifest(folder).metadata["families"]
+        for family, sums in families.items():
+            counts[family] = counts.get(family, 0) + int(sums["documents"])
+    return counts
+
+
+def group_files(
+    files: Sequence[TokenFile], size: Callable[[TokenFile], int], limit: int
+) -> list[tuple[TokenFile, ...]]:
+    """Neighbours together up to a size; a larger file is alone."""
+    groups: list[tuple[TokenFile, ...]] = []
+    held = limit
+    for file in files:
+        if held + size(file) > limit:
+            groups.append(())
+            held = 0
+        groups[-1] += (file,)
+        held += size(file)
+    return groups
+
+
+def read_documents(file: TokenFile) -> tuple[Records, pa.Schema]:
+    """The documents of a file as records, and its schema; payloads are not read.
+
+    Raises:
+        UserError: it is of another format, or has a family that there is not.
+    """
+    with storage.open_input(file.uri) as stream:
+        parquet = pq.ParquetFile(stream)
+        schema = parquet.schema_arrow
+        check_format(schema, file.uri)
+        table = parquet.read(columns=["sample_id", "family", "tokens", "pairs"], use_threads=False)
+    family = pc.index_in(table["family"], value_set=pa.array(FAMILIES))
+    if family.null_count:
+        raise UserError(f"a family other than {', '.join(FAMILIES)}", file.uri, "Extract the tokens again")
+    made = np.zeros(len(table), DOCUMENT)
+    made["id"], made["family"] = table["sample_id"].to_numpy(), family.to_numpy()
+    made["tokens"], made["pairs"] = table["tokens"].to_numpy(), table["pairs"].to_numpy()
+    made["file"], made["row"] = file.number, np.arange(len(table))
+    return made, schema
+
+
+def _files_of(folder: str) -> Iterator[TokenFile]:
+    manifest: Manifest = read_manifest(folder)
+    prefix = "/".join([manifest.asset, *filter(None, [manifest.partition])])
+    wanted = set(token_files(folder))
+    for entry in manifest.files:
+        if entry.path in wanted:
+            uri = storage.join(folder, entry.path)
+            yield TokenFile(uri, f"{prefix}/{entry.path}", entry.rows, entry.bytes)

@@ -1,0 +1,135 @@
+"""What happens by itself, once a person turns it on; only the search for new data is on from the start.
+
+Nothing here starts a training: what waits for one is named, and is made once a person has run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from assets.backlog import Backlog, find_backlog
+from assets.killed import end_killed_runs
+from assets.pools import ensure_limits
+from assets.processes import tag_processes
+from assets.project import Project
+from assets.sources import report_drops
+from infra.errors import UserError
+from pipelines.bring_up_to_date import NAME, run_config
+
+DISCOVERY_SECONDS = 60
+PACKING_SECONDS = 60
+
+NIGHT = "0 2 * * *"
+"""When `nightly` runs, in UTC."""
+
+ASKED = {"nextscale/asked_by": "pack_new_drops"}
+
+STATE_TAG = "nextscale/state"
+"""Tag of a run that was asked for: the state of recipe, drops and trained weights it is for."""
+
+WHY_TAG = "nextscale/why"
+"""Tag of a run that was asked for: what was missing or stale."""
+
+_NOT_OVER = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def discovery(project: Project) -> dg.SensorDefinition:
+    """Looks for new raw data once a minute. It only lists; nothing is computed until someone asks."""
+
+    @dg.sensor(
+        name="discover",
+        minimum_interval_seconds=DISCOVERY_SECONDS,
+        # On from the start: without drops there would be nothing to click on.
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Lists every source and adds its new drops as partitions.",
+    )
+    def discover(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        tag_processes(context.instance)
+        end_killed_runs(context.instance)
+        ensure_limits(context.instance)
+        try:
+            drops = report_drops(project, context.instance)
+        except UserError as error:
+            return dg.SkipReason(str(error))
+        return dg.SkipReason(f"{sum(map(len, drops.values()))} drops; materialize what you want of them")
+
+    return discover
+
+
+def packing(project: Project, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Asks for new drops to be curated, extracted and packed, as far as no training is needed."""
+
+    @dg.sensor(
+        name="pack_new_drops",
+        job=job,
+        minimum_interval_seconds=PACKING_SECONDS,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Brings curation, tokens and packs up to date when data, recipe or image tokenizer "
+        "changed, once for each change. Starts no training.",
+    )
+    def pack_new_drops(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        backlog = find_backlog(project, context.instance)
+        context.update_cursor(backlog.words)
+        last = next(iter(context.instance.get_runs(dg.RunsFilter(job_name=NAME, tags=ASKED), limit=1)), None)
+        reason = _why_not(backlog, context.instance)
+        if not reason and last and last.tags.get(STATE_TAG) == backlog.state:
+            reason = f"run {last.run_id} ended before all was made: mend what it says, then start it again"
+        if reason:
+            return dg.SkipReason(f"{reason}. {backlog.words}".removesuffix(". "))
+        key = f"{backlog.state} after {last.run_id}" if last else backlog.state
+        return _request(backlog, run_key=key, tags=ASKED | {STATE_TAG: backlog.state})
+
+    return pack_new_drops
+
+
+def nightly(project: Project, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Brings the packs up to date at night, as far as no training is needed; tries again the next night."""
+
+    @dg.schedule(
+        name="nightly",
+        job=job,
+        cron_schedule=NIGHT,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Finds new drops and brings curation, tokens and packs up to date. Starts no training.",
+    )
+    def bring_up_to_date_nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        try:
+            report_drops(project, context.instance)
+        except UserError as error:
+            return dg.SkipReason(str(error))
+        backlog = find_backlog(project, context.instance)
+        if reason := _why_not(backlog, context.instance):
+            return dg.SkipReason(f"{reason}. {backlog.words}".removesuffix(". "))
+        return _request(backlog)
+
+    return bring_up_to_date_nightly
+
+
+def _request(
+    backlog: Backlog, run_key: str | None = None, tags: Mapping[str, str] | None = None
+) -> dg.RunRequest:
+    """A run of what needs no training."""
+    return dg.RunRequest(
+        run_key=run_key,
+        run_config=run_config(",".join(backlog.ready)),
+        tags={WHY_TAG: backlog.words, **(tags or {})},
+    )
+
+
+def _why_not(backlog: Backlog, instance: dg.DagsterInstance) -> str | None:
+    """Why nothing is to be asked for now, in words."""
+    if not backlog.words:
+        return "the packs hold every drop"
+    if not backlog.ready:
+        return f"all waits for the training of {', '.join(backlog.trainings)} (job train_tokenizer)"
+    if runs := instance.get_runs(dg.RunsFilter(job_name=NAME, statuses=_NOT_OVER), limit=1):
+        return f"run {runs[0].run_id} is at it"
+    return None
