@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from jobs.recipe import (
     Evaluation,
@@ -20,6 +20,7 @@ from jobs.recipe import (
     TokenizerStage,
     Tokens,
 )
+from jobs.recipe.section import Weights
 
 
 class SemanticSettings(Section):
@@ -28,7 +29,7 @@ class SemanticSettings(Section):
 
     semantic: SemanticEncoder
     preset: str
-    text_tokenizer: str
+    text_tokenizer: Annotated[str, Weights()]
 
 
 class FaceSettings(Section):
@@ -43,7 +44,7 @@ class TokenizerSettings(Section):
     stage: TokenizerStage
     tokenizer: TokenizerShared
     level: Level
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, Weights()] = None
     """Of `joint`: the semantic encoder where none is trained."""
 
 
@@ -53,7 +54,7 @@ class TokenizerEvaluationSettings(Section):
     evaluation: TokenizerEvaluation
     levels: dict[str, Level]
     train_level: Level
-    vgg16: str | None
+    vgg16: Annotated[str | None, Weights()]
 
 
 class TokensSettings(Section):
