@@ -72,11 +72,22 @@ class Locator:
         inputs = {key: [place for place, _ in pairs] for key, pairs in found.items()}
         return Place(asset, partition, folder, name, inputs)
 
-    def _inputs(self, asset: JobAsset, partition: str | None, key: str) -> list[tuple[str, str]]:
-        """Folder and content hash of each output of one input."""
+    def read_by(self, asset: JobAsset, partition: str | None) -> list[tuple[JobAsset, str | None]]:
+        """Assets and partitions that one output is made from; raw data is no asset's."""
+        made = [key for key in asset.inputs if key in self._assets]
+        return [(self._assets[key], one) for key in made for one in self._partitions(asset, partition, key)]
+
+    def _partitions(self, asset: JobAsset, partition: str | None, key: str) -> list[str | None]:
+        """The partitions of an input that an output is made from."""
         upstream, family = input_partitioning(key, self._assets)
         own = asset.partitioning if family == asset.family else "none"
-        keys = upstream_partitions(own, partition, upstream, self._read_drops(asset, family), asset.level)
+        drops = self._read_drops(asset, family)
+        return upstream_partitions(own, partition, upstream, drops, asset.level)
+
+    def _inputs(self, asset: JobAsset, partition: str | None, key: str) -> list[tuple[str, str]]:
+        """Folder and content hash of each output of one input."""
+        _, family = input_partitioning(key, self._assets)
+        keys = self._partitions(asset, partition, key)
         if not keys:
             raise NotReadyError(
                 "no data is discovered yet", describe(asset.key, partition), f"Discover {raw_asset(family)}"

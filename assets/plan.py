@@ -74,7 +74,8 @@ def materialize_stale(
     Yields the outputs of a group when its run ends; fresh ones too, as reused.
 
     Raises:
-        UserError: what a job or a check says a user has to mend. What was made before is kept.
+        UserError: what a job or a check says a user has to mend, also a check of an input that is not
+            selected. What was made before is kept.
     """
     assets = select(job_assets(project.recipe), selection)
     definitions = build_assets(project)
@@ -82,12 +83,15 @@ def materialize_stale(
     for group in groups(assets, project, report_drops(project, instance)):
         locator = Locator(project, current_drops(instance))
         fresh = [
-            asset for asset in group.assets if _is_fresh(project, instance, locator, asset, group.partition)
+            asset
+            for asset in group.assets
+            if _state(project, instance, locator, asset, group.partition) == "fresh"
         ]
         for asset in fresh:
             yield _reused(locator.place(asset.key, group.partition))
         stale = tuple(asset for asset in group.assets if asset not in fresh)
         if stale:
+            _refuse_failed_inputs(Group(stale, group.partition), project, instance, locator)
             yield from _materialize(Group(stale, group.partition), project, instance, definitions)
 
 
@@ -127,10 +131,10 @@ def _status(
     return StageStatus(asset.key, partition, state, None, place.folder if place else None)
 
 
-def _is_fresh(
+def _state(
     project: Project, instance: dg.DagsterInstance, locator: Locator, asset: JobAsset, partition: str | None
-) -> bool:
-    return _status(project, instance, locator, asset, partition).state == "fresh"
+) -> State:
+    return _status(project, instance, locator, asset, partition).state
 
 
 def _place(locator: Locator, asset: JobAsset, partition: str | None) -> Place | None:
@@ -187,6 +191,23 @@ def _materialize(
         raise _explain(failure, group, project, instance) from failure
 
 
+def _refuse_failed_inputs(
+    group: Group, project: Project, instance: dg.DagsterInstance, locator: Locator
+) -> None:
+    """Nothing is made from what a check refused, selected or not: blocking checks block within a run alone.
+
+    Raises:
+        UserError: a check of an input failed, and still does.
+    """
+    members = {asset.key for asset in group.assets}
+    for asset in group.assets:
+        for made, partition in locator.read_by(asset, group.partition):
+            if made.key in members or _state(project, instance, locator, made, partition) != "failed":
+                continue
+            if error := _failed_check(locator.place(made.key, partition), project):
+                raise error
+
+
 def _made(group: Group, project: Project, instance: dg.DagsterInstance, walk: str) -> Iterator[StageResult]:
     """What the run of a walk materialized with passing checks, in order."""
     runs = instance.get_runs(dg.RunsFilter(tags={_WALK_TAG: walk}), limit=1)
@@ -220,9 +241,17 @@ def _explain(
         place = _place(locator, asset, group.partition)
         if place is None or place.manifest is None:
             return error
-        for check, verdict in run_checks(place, place.manifest, project):
-            if not verdict.passed:
-                mend = f"Look at {place.folder}; correct the recipe or the data, then run again"
-                where = describe(asset.key, group.partition)
-                return UserError(f"check {check.name} failed: {verdict.why}", where, mend)
+        if found := _failed_check(place, project):
+            return found
     return error
+
+
+def _failed_check(place: Place, project: Project) -> UserError | None:
+    """The first check of a finished output that does not hold."""
+    assert place.manifest is not None
+    for check, verdict in run_checks(place, place.manifest, project):
+        if not verdict.passed:
+            mend = f"Look at {place.folder}; correct the recipe or the data, then run again"
+            where = describe(place.asset.key, place.partition)
+            return UserError(f"check {check.name} failed: {verdict.why}", where, mend)
+    return None

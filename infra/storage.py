@@ -89,7 +89,7 @@ def open_input(uri: str) -> IO[bytes]:
 
 
 def list_files(uri: str) -> list[FileInfo]:
-    """Every file below a folder, sorted by URI. Unfinished publishes are left out.
+    """Every file below a folder, sorted by URI. Unfinished publishes and links to nothing are left out.
 
     A local folder that does not exist has no files; a missing bucket is an error.
     """
@@ -97,12 +97,12 @@ def list_files(uri: str) -> list[FileInfo]:
     def find(fs: Any, path: str) -> list[FileInfo]:
         found = fs.find(path, detail=True)
         base = path.rstrip("/") + "/"
-        rows = [
-            FileInfo(join(uri, name[len(base) :]), int(info["size"]), _version(info))
+        rows = (
+            _listed(join(uri, name[len(base) :]), info)
             for name, info in found.items()
             if name.startswith(base) and not Path(name).name.startswith(TEMPORARY_PREFIX)
-        ]
-        return sorted(rows, key=lambda row: row.uri)
+        )
+        return sorted((row for row in rows if row is not None), key=lambda row: row.uri)
 
     return _guard(uri, find)
 
@@ -174,6 +174,16 @@ def _publish_local(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def _listed(uri: str, info: dict[str, Any]) -> FileInfo | None:
+    """A file of a listing; None for a link that leads nowhere, and for what is removed meanwhile."""
+    try:
+        return FileInfo(uri, int(info["size"]), _version(info))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
         raise
 
 

@@ -10,9 +10,12 @@ import io
 import tarfile
 from collections.abc import Iterable, Iterator
 
+from PIL import Image
+
 from infra import storage
 from infra.document import Document, ImageSegment, format_id
 from infra.manifest import read_manifest
+from jobs.images import decode
 
 Media = dict[str, bytes]
 """Original bytes by tar member."""
@@ -62,6 +65,16 @@ def iter_documents(folder: str) -> Iterator[tuple[Document, Media]]:
     """The documents of a finished captioned folder, unit by unit."""
     for tar_path in captioned_units(folder):
         yield from iter_unit(folder, tar_path)
+
+
+def first_picture(document: Document, media: Media) -> Image.Image:
+    """The first picture of a curated document. Its size was accepted, whatever other recipes accept.
+
+    Raises:
+        DecodeError: its bytes are no longer those that were curated.
+    """
+    image = next(segment for segment in document.segments if isinstance(segment, ImageSegment))
+    return decode(media[image.member], image.width * image.height)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -9,8 +9,8 @@ of phone JPEGs with extra pictures (MPO) the first picture is taken, which is th
 from __future__ import annotations
 
 import io
-import struct
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -24,8 +24,18 @@ _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _ORIENTATION = 0x0112
 """EXIF's tag; 1 is upright."""
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each orientation; from 5 on width and height change places."""
+
 _MOVING = ("GIF", "WEBP", "PNG")
-_DECODER_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError, KeyError)
 
 # `_open` compares the header with its caller's limit, which may lie beyond Pillow's own.
 Image.MAX_IMAGE_PIXELS = None
@@ -47,7 +57,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         DecodeError: with reason `empty_file`, `not_an_image`, `too_many_pixels`, `animated`,
             `truncated`, `corrupt` or `unsupported_mode`.
     """
-    return _to_rgb(_decode(data, max_pixels))
+    with _decoding(data):
+        return _to_rgb(_decode(data, max_pixels))
 
 
 def decode_reduced(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, int, int]:
@@ -57,19 +68,20 @@ def decode_reduced(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> tupl
         The picture as `decode` gives it, or a JPEG at the smallest of the scales that its coding offers whose
         sides are at least `side` pixels; and the width and height of the whole picture.
     """
-    picture = _open(data, max_pixels)
-    whole = picture.size
-    picture.draft(None, (side, side))
-    _load(picture, data)
-    lying = picture.size
-    upright = _upright(picture)
-    width, height = whole if upright.size == lying else whole[::-1]
-    return _to_rgb(upright), width, height
+    with _decoding(data):
+        picture = _open(data, max_pixels)
+        whole = picture.size
+        picture.draft(None, (side, side))
+        picture.load()
+        orientation = _orientation(picture)
+        width, height = whole[::-1] if orientation >= 5 else whole
+        return _to_rgb(_turned(picture, orientation)), width, height
 
 
 def decode_rgba(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a picture to RGBA, upright, with the transparency it has; see `decode`."""
-    return _to_rgba(_decode(data, max_pixels))
+    with _decoding(data):
+        return _to_rgba(_decode(data, max_pixels))
 
 
 def picture_format(data: bytes) -> str:
@@ -84,23 +96,31 @@ def fit(image: Image.Image, width: int, height: int) -> Image.Image:
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
+@contextmanager
+def _decoding(data: bytes) -> Iterator[None]:
+    """Whatever Pillow raises over bytes that nobody vouches for says that they are no good picture."""
+    try:
+        yield
+    except (DecodeError, MemoryError):  # lack of memory says nothing about the file
+        raise
+    except UnidentifiedImageError as error:
+        raise _unidentified(data) from error
+    except Exception as error:
+        raise _broken(data, error) from error
+
+
 def _decode(data: bytes, max_pixels: int) -> Image.Image:
     """An upright picture in whatever mode its file has."""
     picture = _open(data, max_pixels)
-    _load(picture, data)
-    return _upright(picture)
+    picture.load()
+    return _turned(picture, _orientation(picture))
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     if not data:
         raise DecodeError("empty_file", "0 bytes")
-    try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
-        moving = picture.format in _MOVING and bool(getattr(picture, "is_animated", False))
-    except UnidentifiedImageError as error:
-        raise _unidentified(data) from error
-    except _DECODER_ERRORS as error:
-        raise _broken(data, error) from error
+    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    moving = picture.format in _MOVING and bool(getattr(picture, "is_animated", False))
     width, height = picture.size
     if width * height > max_pixels:
         raise DecodeError("too_many_pixels", f"{width}x{height} pixels, the limit is {max_pixels}")
@@ -131,20 +151,18 @@ def _webp_bytes(data: bytes) -> int:
     return int.from_bytes(data[4:8], "little") + 8 if is_webp else 0
 
 
-def _load(picture: Image.Image, data: bytes) -> None:
+def _orientation(picture: Image.Image) -> int:
+    """1 to 8, as EXIF has it; 1 where it says nothing that can be read."""
     try:
-        picture.load()
-    except _DECODER_ERRORS as error:
-        raise _broken(data, error) from error
+        orientation = picture.getexif().get(_ORIENTATION)
+        return orientation if orientation in _TURNS else 1
+    except Exception:
+        return 1
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        # Pillow would copy every picture, also those that lie as they should.
-        turned = picture.getexif().get(_ORIENTATION, 1) != 1
-        return ImageOps.exif_transpose(picture) if turned else picture
-    except _DECODER_ERRORS:
-        return picture  # unreadable EXIF says nothing about rotation
+def _turned(picture: Image.Image, orientation: int) -> Image.Image:
+    """Upright. Unlike Pillow's own function it writes no EXIF, which may hold what cannot be written."""
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

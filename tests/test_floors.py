@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "infra": set(),
     "jobs": {"model", "infra"},
-    "assets": {"infra", "jobs.recipe", "jobs.specs", "jobs.sources.discover"},
+    "assets": {"infra", "jobs.images", "jobs.recipe", "jobs.specs", "jobs.sources.discover"},
     "pipelines": {"assets", "infra", "jobs.recipe"},
     "bench": {"model", "infra", "jobs", "assets", "pipelines"},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import sys
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -71,13 +71,12 @@ def _decodable(output: Published) -> Verdict:
 
 def _problem(data: bytes) -> str | None:
     """Why a picture cannot be decoded, or None."""
-    from PIL import Image
+    from jobs.images import DecodeError, decode_reduced
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"does not decode: {error}"
+        decode_reduced(data, 1, sys.maxsize)  # how many pixels are too many was for curation to say
+    except DecodeError as error:
+        return f"does not decode: {error.detail}"
     return None
 
 

@@ -66,6 +66,23 @@ def _similarity(output: Published) -> Verdict:
     return no_problems(problems, f"{len(rows)} pairs within both limits", pairs=len(rows))
 
 
+def _every_pair(output: Published) -> Verdict:
+    """Recounted from the pictures of each group: n of them are n (n - 1) / 2 pairs."""
+    (folder,) = output.inputs["subject/grouped"]
+    pictures = read_table(storage.join(folder, CATALOGUE), ["source", "status", "group"]).to_pylist()
+    sizes = Counter(row["group"] for row in pictures if row["status"] == "kept")
+    rows = output.table(CATALOGUE, ["group", "reference", "target"]).to_pylist()
+    found = Counter(row["group"] for row in rows)
+    distinct = {(row["group"], frozenset((row["reference"], row["target"]))) for row in rows}
+    different = Counter(group for group, _ in distinct)
+    problems = [
+        f"group {group} has {sizes[group]} pictures, and {different[group]} pairs in {found[group]} rows"
+        for group in sorted(sizes | found)
+        if not different[group] == found[group] == sizes[group] * (sizes[group] - 1) // 2
+    ]
+    return no_problems(problems, f"{len(rows)} pairs of {len(sizes)} groups", pairs=len(rows))
+
+
 def _no_pair_twice(output: Published) -> Verdict:
     rows = kept(output)
     sides = zip(rows["reference"].to_pylist(), rows["target"].to_pylist(), strict=True)
@@ -123,6 +140,7 @@ GROUPS = Check(
 SIMILARITY = Check(
     "similarity_holds", "Every kept pair is within the limits, and no picture in too many.", _similarity
 )
+EVERY_PAIR = Check("every_pair", "Every pair of two pictures of a group was considered once.", _every_pair)
 NO_PAIR_TWICE = Check("no_pair_twice", "No two pictures are a pair twice, in whatever order.", _no_pair_twice)
 SAME_GROUP = Check("same_group", "Both pictures of a pair are of its group.", _same_group)
 PAIR_DOCUMENTS = Check(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from collections import Counter
@@ -40,22 +39,18 @@ def _changed(output: Published) -> Verdict:
 
 def _difference_problem(before: bytes, after: bytes) -> str | None:
     """What is wrong with two pictures as an edit, or None."""
-    from PIL import Image, ImageChops
+    from PIL import ImageChops
 
-    with Image.open(io.BytesIO(before)) as first, Image.open(io.BytesIO(after)) as second:
-        pictures = [_over_white(first), _over_white(second)]
+    from jobs.images import DecodeError, decode
+
+    try:
+        pictures = [decode(before), decode(after)]
+    except DecodeError as error:
+        return f"does not decode: {error.reason}"
     if pictures[0].size != pictures[1].size:
         return f"has pictures of {pictures[0].size} and {pictures[1].size}"
     largest = max(ImageChops.difference(*pictures).tobytes())
     return None if largest > _VISIBLE else "has two equal pictures"
-
-
-def _over_white(picture: Any) -> Any:
-    """As it is shown: upright, transparency over white."""
-    from PIL import Image, ImageOps
-
-    upright = ImageOps.exif_transpose(picture).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
 
 
 def _pairs(output: Published, path: str) -> Iterator[tuple[str, bytes, bytes]]:

@@ -8,8 +8,8 @@ from collections import Counter
 from assets.checks import Check, Published, Verdict, no_problems
 from assets.checks.records import catalogue, kept
 
-_DEVIATIONS = 5
-"""Standard deviations by which a share of pictures drawn by lot may differ: one in two million does."""
+_CHANCE = 1e-9
+"""Pictures are drawn by lot: numbers as far off as those of a right job are this rarely are a mistake."""
 
 
 def _tasks(output: Published) -> Verdict:
@@ -20,11 +20,28 @@ def _tasks(output: Published) -> Verdict:
     problems = []
     for name in ("rewritten", "knowledge", "inverted"):
         share = getattr(output.settings, name)
-        room = _DEVIATIONS * math.sqrt(drawn * share * (1 - share)) + 1e-9
-        if abs(tasks[name] - drawn * share) > room:
+        if _tail(tasks[name], drawn, share) < _CHANCE:
             problems.append(f"{name} has {tasks[name]} of {drawn} pictures, its share is {share:.1%}")
     shares = {str(name): number for name, number in tasks.items() if name}
     return no_problems(problems, f"{len(shares)} tasks have their shares", **shares)
+
+
+def _tail(number: int, drawn: int, share: float) -> float:
+    """The probability that a lot gives a share of all drawn this number, or one still further off."""
+    if share in (0, 1):
+        return float(number == drawn * share)
+    counts = range(number + 1) if number < drawn * share else range(number, drawn + 1)
+    ways = math.lgamma(drawn + 1)
+    return sum(
+        math.exp(
+            ways
+            - math.lgamma(count + 1)
+            - math.lgamma(drawn - count + 1)
+            + count * math.log(share)
+            + (drawn - count) * math.log1p(-share)
+        )
+        for count in counts
+    )
 
 
 def _limits(output: Published) -> Verdict:

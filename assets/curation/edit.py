@@ -6,6 +6,7 @@ from assets.checks import Check
 from assets.checks.curation import DECODABLE, DOCUMENTS
 from assets.checks.edit import FORM, JUDGED, MATCHED, NO_BAD, SUBSETS, TASK_SHARES
 from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
+from assets.checks.vlm import ANSWERED
 from assets.job_asset import JobAsset, Settings
 from assets.partitions import Partitioning
 from jobs.recipe import Recipe
@@ -57,13 +58,15 @@ def _found(curation: EditCuration, source: Source) -> list[JobAsset]:
             ("edit/size_matched",),
             lambda recipe, _: _judge_settings(recipe, curation, source),
             "Whether each edit follows its instruction, and which task it is of.",
-            (UNIQUE_IDS, JUDGED),
+            (UNIQUE_IDS, ANSWERED, JUDGED),
         ),
         _subsets(curation),
         _stage(
             "audited",
             ("edit/judged", "edit/subsets", "edit/scored"),
-            lambda _recipe, _: EditAuditSettings(source=source, min_score=curation.min_score),
+            lambda _recipe, _: EditAuditSettings(
+                source=source, min_score=curation.min_score, max_changed=_max_changed(curation)
+            ),
             "The curated documents: edits that follow their instruction, of subsets that mostly do.",
             (UNIQUE_IDS, NO_BAD, FORM, DECODABLE, DOCUMENTS),
         ),
@@ -76,8 +79,12 @@ def _judge_settings(recipe: Recipe, curation: EditCuration, source: Source) -> E
         source=source,
         judge=recipe.vlm if curation.judge == "vlm" else nobody,
         tasks=recipe.vlm if curation.tasks == "vlm" else nobody,
-        max_changed=curation.max_changed,
     )
+
+
+def _max_changed(curation: EditCuration) -> float | None:
+    """The threshold of edits that nobody looked at; a model sees for itself how much has changed."""
+    return curation.max_changed if curation.judge == "measured" else None
 
 
 def _subsets(curation: EditCuration) -> JobAsset:
@@ -88,11 +95,15 @@ def _subsets(curation: EditCuration) -> JobAsset:
         area="curated/edit/subsets",
         inputs=("edit/judged",),
         settings=lambda _recipe, _: EditSubsetSettings(
-            min_score=curation.min_score, max_bad=curation.max_bad, min_judged=curation.min_judged
+            min_score=curation.min_score,
+            max_changed=_max_changed(curation),
+            max_bad=curation.max_bad,
+            min_judged=curation.min_judged,
         ),
         description="The share of bad edits in each subset, over all drops, and which subsets go for it.",
         family="edit",
         checks=(SUBSETS,),
+        version="2",
     )
 
 
@@ -134,6 +145,7 @@ def _stage(
         family="edit",
         checks=(CONSERVATION, UNIQUE_SOURCES, *checks),
         thresholds={"judge": SPEED_ONLY, "tasks": SPEED_ONLY} if name == "judged" else {},
+        version="2" if name in ("scored", "judged", "mixed") else "1",
     )
 
 

@@ -38,5 +38,6 @@ def _asset(family: Family, source: Source) -> JobAsset:
         partitioning="drop",
         family=family,
         checks=(CONSERVATION, UNIQUE_SOURCES, AS_LISTED, WITHIN_LIMITS, ENOUGH),
+        version="2",
         thresholds={"source": {**_ONLY_PACE, "parts": {"__all__": _ONLY_PACE}}},
     )

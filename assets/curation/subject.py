@@ -11,12 +11,14 @@ from assets.checks.curation import DECODABLE, DOCUMENTS, THRESHOLDS
 from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
 from assets.checks.subject import (
     EMBEDDINGS,
+    EVERY_PAIR,
     GROUPS,
     NO_PAIR_TWICE,
     PAIR_DOCUMENTS,
     SAME_GROUP,
     SIMILARITY,
 )
+from assets.checks.vlm import ANSWERED
 from assets.job_asset import JobAsset, Settings
 from assets.tokenizer import semantic_assets
 from jobs.recipe import Recipe
@@ -85,15 +87,17 @@ def assets(recipe: Recipe, pictures: str = "raw/subject") -> list[JobAsset]:
                 pairs_per_picture=curation.pairs_per_picture,
             ),
             "Pairs of pictures of one group, neither unlike nor alike. From here on a record is a pair.",
-            (UNIQUE_IDS, SIMILARITY, NO_PAIR_TWICE, SAME_GROUP),
+            (UNIQUE_IDS, SIMILARITY, EVERY_PAIR, NO_PAIR_TWICE, SAME_GROUP),
         ),
         _stage(
             "confirmed",
             "jobs.curate.subject.confirm:run",
             ("subject/candidates", "subject/grouped", "subject/scored"),
-            lambda recipe, _: ConfirmSettings(source=source, vlm=recipe.vlm, words=curation.words),
+            lambda recipe, _: ConfirmSettings(
+                source=source, vlm=recipe.vlm, words=curation.words if recipe.vlm.kind == "source" else {}
+            ),
             "The curated documents: pairs that share a subject, told what to draw, as WebDataset tars.",
-            (UNIQUE_IDS, NO_PAIR_TWICE, SAME_GROUP, DOCUMENTS, PAIR_DOCUMENTS, DECODABLE),
+            (UNIQUE_IDS, ANSWERED, NO_PAIR_TWICE, SAME_GROUP, DOCUMENTS, PAIR_DOCUMENTS, DECODABLE),
             ("subject/candidates",),
             {"vlm": SPEED_ONLY},
         ),
@@ -123,4 +127,5 @@ def _stage(
         family="subject",
         checks=(CONSERVATION, UNIQUE_SOURCES, *checks),
         thresholds=thresholds,
+        version="2" if name in ("scored", "confirmed") else "1",
     )

@@ -14,6 +14,7 @@ from assets.checks.t2i import (
     TOPIC_SHARE,
     TOPICS,
 )
+from assets.checks.vlm import ANSWERED
 from assets.job_asset import JobAsset, Settings
 from assets.tokenizer import semantic_assets
 from jobs.recipe import Recipe
@@ -88,7 +89,7 @@ def assets(recipe: Recipe) -> list[JobAsset]:
             "jobs.curate.t2i.caption:run",
             _caption_settings,
             "The curated documents: pictures with clean captions, as WebDataset tars.",
-            (UNIQUE_IDS, DECODABLE, DOCUMENTS, CAPTIONS),
+            (UNIQUE_IDS, ANSWERED, DECODABLE, DOCUMENTS, CAPTIONS),
         ),
     ]
 
@@ -151,10 +152,11 @@ def _embed_settings(recipe: Recipe, _partition: str | None) -> EmbedSettings:
 
 def _topic_settings(recipe: Recipe, _partition: str | None) -> TopicSettings:
     topics = recipe.curation.t2i.topics
+    order = list(topics.taxonomy)
     if topics.by == "caption":
-        return TopicSettings(topics=topics)
+        return TopicSettings(topics=topics, order=order)
     embedding = recipe.curation.t2i.embedded
-    return TopicSettings(topics=topics, embedding=embedding, pretrained=_pretrained(recipe))
+    return TopicSettings(topics=topics, order=order, embedding=embedding, pretrained=_pretrained(recipe))
 
 
 def _caption_settings(recipe: Recipe, _partition: str | None) -> CaptionSettings:
@@ -184,4 +186,5 @@ def _stage(
         partitioning="drop",
         thresholds={"vlm": SPEED_ONLY} if name == "captioned" else {},
         checks=(CONSERVATION, UNIQUE_SOURCES, *checks),
+        version="2" if name in ("scored", "topics", "captioned") else "1",
     )

@@ -28,6 +28,7 @@ def assets(recipe: Recipe) -> list[JobAsset]:
             partitioning="drop",
             family="text",
             checks=records,
+            version="2",
         ),
         JobAsset(
             key="text/filtered",
@@ -43,6 +44,7 @@ def assets(recipe: Recipe) -> list[JobAsset]:
             partitioning="drop",
             family="text",
             checks=(*records, UNIQUE_IDS, THRESHOLDS),
+            version="2",
         ),
         JobAsset(
             key="text/mixed",
@@ -57,5 +59,6 @@ def assets(recipe: Recipe) -> list[JobAsset]:
             description="The curated texts: every subset with its share, as WebDataset tars.",
             family="text",
             checks=(*records, UNIQUE_IDS, MIXTURE, DOCUMENTS),
+            version="2",
         ),
     ]

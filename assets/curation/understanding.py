@@ -5,6 +5,7 @@ from __future__ import annotations
 from assets.checks.curation import DECODABLE, DOCUMENTS
 from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
 from assets.checks.understanding import LIMITS, TASKS
+from assets.checks.vlm import ANSWERED
 from assets.job_asset import JobAsset
 from jobs.recipe import Recipe
 from jobs.recipe.curation.understanding import UnderstandingCuration
@@ -62,7 +63,8 @@ def _written(curation: UnderstandingCuration) -> JobAsset:
         description="Curated pictures with captions, questions and answers to be learnt, as WebDataset tars.",
         partitioning="drop",
         thresholds={"vlm": SPEED_ONLY},
-        checks=(*_RECORDS, UNIQUE_IDS, TASKS, DECODABLE, DOCUMENTS),
+        version="2",
+        checks=(*_RECORDS, UNIQUE_IDS, ANSWERED, TASKS, DECODABLE, DOCUMENTS),
     )
 
 
@@ -82,6 +84,7 @@ def _dialogues(curation: UnderstandingCuration, source: Source) -> list[JobAsset
             partitioning="drop",
             family="understanding",
             checks=_RECORDS,
+            version="2",
         ),
         JobAsset(
             key="understanding/dialogues",

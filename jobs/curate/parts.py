@@ -56,7 +56,8 @@ def match(
     """The rows of a part, each with its record, in the order of the records; one at a time.
 
     Args:
-        records: those of the part, as the source has them now.
+        part: the rows.
+        records: those of the part, as the source has them now, and what is said of damage.
         same: whether a record is still what its row was made from.
         noun: what a record is called.
 
@@ -65,7 +66,9 @@ def match(
     """
     rows = {row["source"]: row for row in part.rows}
     for record in records:
-        row = rows.pop(record.source)
+        row = rows.pop(record.source, None)
+        if row is None:  # where a file is damaged, a reader says so whatever was wanted
+            continue
         if not same(row, record):
             raise _changed(noun, record.source)
         yield row, record

@@ -21,8 +21,7 @@ from infra.reporter import Reporter
 from jobs.curate.stage import kept_rows
 from jobs.curate.t2i.decisions import REASONS
 from jobs.curate.thumbnails import read_thumbnails
-from jobs.curated import Media, iter_unit
-from jobs.images import decode
+from jobs.curated import Media, first_picture, iter_unit
 from jobs.pictures.charts import FunnelStage, bar_chart, funnel
 from jobs.pictures.sheets import contact_sheet
 from jobs.pictures.texts import histogram
@@ -108,7 +107,7 @@ def show_captioned(output: Output, report: Reporter, catalogue: pa.Table, tars: 
         png = histogram(np.array(lengths), "Lengths of the captions", "characters")
         report.picture("caption_lengths", output.picture("caption_lengths", png))
     documents = list(islice(_documents(output.uri, tars), SHEET_PICTURES))
-    images = [decode(next(iter(media.values()))) for _, media in documents]
+    images = [first_picture(document, media) for document, media in documents]
     _sheet(output, report, "captioned", images, [_text(document) for document, _ in documents])
 
 

@@ -54,6 +54,11 @@ def check_status(status: int, headers: Mapping[str, str]) -> None:
     raise RefusedError(reason, detail, status)
 
 
+def header_text(headers: Mapping[str, str], name: str) -> str:
+    """A header in lower case, as text that can be stored: its bytes need not be any."""
+    return headers.get(name, "").encode("utf-8", "replace").decode().strip().lower()
+
+
 def check_robots(tags: Iterable[str], status: int) -> None:
     """Nothing for a picture whose X-Robots-Tag headers let us use it.
 
@@ -105,6 +110,6 @@ def retry_after(value: str | None) -> float | None:
         return float(text[:9])
     try:
         date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, date.timestamp() - time.time())

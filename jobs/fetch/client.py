@@ -18,7 +18,15 @@ from yarl import URL
 
 from infra.errors import UserError
 from jobs.fetch.addresses import Address, PrivateAddressError, any_address, guarded_sockets, is_public
-from jobs.fetch.answers import AGENT, HEAD_BYTES, check_robots, check_status, check_type, suffix_of
+from jobs.fetch.answers import (
+    AGENT,
+    HEAD_BYTES,
+    check_robots,
+    check_status,
+    check_type,
+    header_text,
+    suffix_of,
+)
 from jobs.fetch.hosts import MAX_WAIT, Hosts
 from jobs.fetch.outcome import Outcome, RefusedError, TroubleError
 from jobs.recipe.sources import Fetch
@@ -99,7 +107,7 @@ class Client:
         except TroubleError as trouble:
             self._hosts.answered(str(url.host), trouble.wait or 0.0)
             raise
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
             told = self._explain(error)
             if isinstance(told, TroubleError):
                 self._hosts.failed(str(url.host))
@@ -114,8 +122,8 @@ class Client:
         if status in _REDIRECTS and "Location" in headers:
             return parse_url(headers["Location"], response.url)
         check_status(status, headers)
-        content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        check_type(content_type, headers.get("Content-Encoding", "").strip().lower(), status)
+        content_type = header_text(headers, "Content-Type").partition(";")[0].strip()
+        check_type(content_type, header_text(headers, "Content-Encoding"), status)
         size, sha256, head = await self._save(response, path)
         return Outcome(
             "kept",
@@ -145,12 +153,12 @@ class Client:
             # Not how many: of a body that comes in pieces, that depends on the pieces.
             raise RefusedError("too_many_bytes", f"the limit is {self.limits.max_bytes}", status)
 
-    def _explain(self, error: aiohttp.ClientError | OSError) -> RefusedError | TroubleError:
+    def _explain(self, error: aiohttp.ClientError | OSError | UnicodeError) -> RefusedError | TroubleError:
         """The same words for the same cause: an error's own text may name a port, or what came first."""
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
         if isinstance(cause, PrivateAddressError):
             return RefusedError("private_address", str(cause))
-        if isinstance(error, aiohttp.InvalidURL):
+        if isinstance(error, aiohttp.InvalidURL | UnicodeError):
             return RefusedError("bad_url", "not a URL that can be asked for")
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return TroubleError("unresolved", "the host has no address")
@@ -176,6 +184,8 @@ def parse_url(text: str, base: URL | None = None) -> URL:
     try:
         url = URL(text.strip()) if base is None else base.join(URL(text.strip()))
         host, _port = url.host, url.port
+        # Names that the resolver takes: no empty label, none of over 63 letters.
+        (url.raw_host or "").encode("idna")
     except ValueError as error:
         raise RefusedError("bad_url", "not a URL") from error
     if url.scheme not in ("http", "https"):

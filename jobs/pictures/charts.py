@@ -66,7 +66,7 @@ def funnel(stages: Sequence[FunnelStage], title: str = "What each stage kept") -
             fontsize=10,
             color=INK,
         )
-        axes.text(0, row + 0.26, _reasons(stage), va="top", fontsize=8, color=MUTED)
+        axes.text(0, row + 0.26, _reasons(stage), va="top", fontsize=8, color=MUTED, parse_math=False)
     _name_rows(axes, [stage.name for stage in stages])
     dress(axes, title)
     axes.set_xlim(0, widest * 1.12)
@@ -116,7 +116,9 @@ def loss_curves(
     axes.set_ylabel(unit, fontsize=9)
     axes.grid(color=LINES, linewidth=0.8)
     if curves:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelcolor=INK)
+        legend = figure.legend(loc="outside right upper", frameon=False, fontsize=9, labelcolor=INK)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     return figure_png(figure)
 
 
@@ -129,7 +131,7 @@ def _draw_references(axes: Axes, names: list[str], reference: Mapping[str, float
 
 def _name_rows(axes: Axes, names: list[str]) -> None:
     short = [name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…" for name in names]
-    axes.set_yticks(range(len(short)), short)
+    axes.set_yticks(range(len(short)), short, parse_math=False)
     axes.set_ylim(max(1, len(short)) - 0.4, -0.6)
 
 

@@ -65,8 +65,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def dress(axes: Axes, title: str) -> None:
-    """Give axes the common look: a title on the left, quiet lines, no box."""
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=10)
+    """Give axes the common look: a title on the left, quiet lines, no box.
+
+    Titles and names are of data, which may have dollar signs: matplotlib must not read mathematics there.
+    """
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK, pad=10, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINES)
     axes.tick_params(colors=MUTED, labelsize=9, length=0)

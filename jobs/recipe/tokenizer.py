@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jobs.recipe.section import Section
+from jobs.recipe.section import Section, Weights
 from model.scales import ScaleSchedule, level_schedules
 
 
@@ -41,7 +41,7 @@ class SemanticEncoder(Section):
     Without `pretrained`, one of the tokenizer preset's size is trained on captioned pictures (sigmoid loss).
     """
 
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, Weights()] = None
     """A local folder or a hub name with a SigLIP2 NaFlex model; nothing is trained then."""
     steps: int = Field(default=400, ge=1)
     batch_size: int = Field(default=64, ge=2)
@@ -93,7 +93,7 @@ class TokenizerShared(Section):
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of the moving average of weights that is published, such as 0.9999; null publishes the last."""
     losses: TokenizerLosses = TokenizerLosses()
-    vgg16: str | None = None
+    vgg16: Annotated[str | None, Weights()] = None
     """A local file with torchvision's VGG-16 weights for LPIPS; null: torch's own cache or download."""
     face_oversampling: int = Field(default=1, ge=1)
     """How often a picture with a face is shown in an epoch; 1 looks for no faces."""
@@ -135,7 +135,7 @@ class TokenizerEvaluation(Section):
     """Measure LPIPS (needs VGG-16, see tokenizer.vgg16)."""
     rfid: bool = False
     """Measure rFID (needs Inception)."""
-    inception: str | None = None
+    inception: Annotated[str | None, Weights()] = None
     """A local file with torch-fidelity's Inception weights for rFID; null: its own cache or download."""
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from infra.document import Family
 from jobs.recipe.packing import Packing
-from jobs.recipe.section import Section
+from jobs.recipe.section import Section, Weights
 
 ContextMode = Literal["shifted", "native", "final"]
 """How an image that is only read is fed: as a predicted one, every scale's codes on their own grid, or the sum
@@ -20,9 +20,11 @@ class Model(Section):
 
     preset: str | None = None
     """`tiny`, `small`, `2b` or `7b`."""
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, Weights()] = None
     """A local folder or a hub name with a Qwen2.5 or Qwen2.5-VL; the first stage starts from its text."""
-    text_tokenizer: str = Field(default_factory=lambda known: known.get("pretrained") or "builtin")
+    text_tokenizer: Annotated[str, Weights()] = Field(
+        default_factory=lambda known: known.get("pretrained") or "builtin"
+    )
     """`builtin`, a local folder, or a hub name that transformers' AutoTokenizer loads. Left out: that of
     `pretrained`, or else `builtin`."""
     input_features: Literal["residual", "accumulated"] = "residual"

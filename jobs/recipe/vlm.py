@@ -21,10 +21,11 @@ SPEED_ONLY = frozenset(
         "output_price",
         "engines",
         "batch_size",
+        "min_answered",
     }
 )
-"""Fields that say where, how fast and at what price answers come, but not which: an asset with
-`thresholds={"vlm": SPEED_ONLY}` keeps its outputs when they change."""
+"""Fields that say where, how fast and at what price answers come, but not which, and what only a check reads:
+an asset with `thresholds={"vlm": SPEED_ONLY}` keeps its outputs when they change."""
 
 
 class SourceText(Section):
@@ -44,6 +45,10 @@ class Asked(Section):
     """Pixels; larger pictures are scaled down before they are sent."""
     prompts: dict[str, str] = Field(default_factory=dict)
     """Texts that replace prompts of `jobs/vlm/prompts`, by name, with the same `{placeholders}`."""
+    round: int = Field(default=0, ge=0)
+    """Raise it to ask again what nobody could be reached for; what was answered is not asked again."""
+    min_answered: float = Field(default=0.98, ge=0, le=1)
+    """Where a smaller share of a drop's questions reached the model, nothing is made from the drop."""
 
 
 class OpenAiEndpoint(Asked):

@@ -93,7 +93,7 @@ def load_encoder(place: str) -> DualEncoder:
         with model_folder(place) as folder:
             return _load(str(folder))
     except ValueError as error:
-        mend = "Use a local folder or a hub name with a SigLIP2 NaFlex model in safetensors"
+        mend = "Use a local folder or a hub name with a SigLIP2 NaFlex model in safetensors and its tokenizer"
         raise UserError(str(error), "tokenizer.semantic", mend) from error
 
 
@@ -111,6 +111,9 @@ def _load(name: str) -> DualEncoder:
 def _pretrained_tokenizer(name: str, model: Siglip2Model) -> Tokenize:
     """The tokenizer that comes with published weights, used as in their training: lower case, padded."""
     tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    # Where there are no files of a tokenizer, transformers makes up one that knows special tokens alone.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ValueError(f"no tokenizer with words at {name!r}")
     context = model.config.text_config.max_position_embeddings
 
     def tokenize(texts: Sequence[str]) -> Tensor:

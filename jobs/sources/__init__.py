@@ -95,3 +95,8 @@ def caption_text(data: bytes) -> tuple[str | None, str | None]:
         return data.decode("utf-8-sig"), None
     except UnicodeDecodeError:
         return None, "caption_not_utf8"
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a string without lone surrogates, which JSON can spell."""
+    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value

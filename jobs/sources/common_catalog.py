@@ -11,7 +11,8 @@ from infra.storage import FileInfo
 from jobs.recipe.sources import CommonCatalogSource
 from jobs.sources import Record
 from jobs.sources.shards import Shard
-from jobs.sources.tables import UNREADABLE, Row, count_rows, iter_rows, metadata_json, parquet_files, text
+from jobs.sources.tables import Column, Lost, count_rows, iter_rows, parquet_files
+from jobs.sources.values import Row, metadata_json, text
 
 WANTED = ".parquet files"
 
@@ -21,13 +22,9 @@ _BATCH_ROWS = 16
 
 
 def list_shards(_source: CommonCatalogSource, files: Sequence[FileInfo]) -> list[Shard]:
-    """One shard per file; one that cannot be counted has one bad record."""
-    tables = parquet_files(files)
-    counts = [count_rows(file) for file in tables]
-    return [
-        Shard(f"{n:06d}", (file,), 1 if count is None else count)
-        for n, (file, count) in enumerate(zip(tables, counts, strict=True))
-    ]
+    """One shard per file."""
+    tables = enumerate(parquet_files(files))
+    return [Shard(f"{number:06d}", (file,), count_rows(file)) for number, file in tables]
 
 
 def read(
@@ -38,20 +35,15 @@ def read(
     Raises:
         UserError: a column is missing.
     """
-    uri = shard.files[0].uri
-    problem = "the file has fewer rows"
-    number = 0
-    try:
-        for row in iter_rows(uri, (_PICTURE, _CAPTION), batch_rows=_BATCH_ROWS, count=shard.records):
-            place = f"{uri}#{number:09d}"
-            number += 1
-            if wanted is None or place in wanted:
-                yield _record(place, row, max_bytes)
-    except UNREADABLE as error:
-        problem = f"not readable from row {number} on: {' '.join(str(error).split())[:200]}"
-    for missing in range(number, shard.records):
-        if wanted is None or f"{uri}#{missing:09d}" in wanted:
-            yield Record(f"{uri}#{missing:09d}", reason="not_parquet", detail=problem)
+    columns = (Column(_PICTURE), Column(_CAPTION))
+    rows = iter_rows(shard.files[0].uri, columns, count=shard.records, batch_rows=_BATCH_ROWS)
+    for place, row in rows:
+        if wanted is not None and place not in wanted:
+            continue
+        if isinstance(row, Lost):
+            yield Record(place, reason="not_parquet", detail=row.problem)
+        else:
+            yield _record(place, row, max_bytes)
 
 
 def _record(place: str, row: Row, max_bytes: int) -> Record:

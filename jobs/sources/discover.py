@@ -1,9 +1,10 @@
 """Discovery: list every family's source, cut it into drops, publish each drop's listing.
 
 A drop is the partition people see; its shards are the units of work. A listing names every file with
-its size and a mark that changes when the file does, so new or changed files give new fingerprints and
-nothing else is done again. The listing that counts for a source is named in
-`raw/<family>/current/<source>.json`.
+its size and a mark that changes when the file does, so a drop with a changed file gets a new fingerprint
+and the others keep theirs. Shards are numbered over all files in the order of their names: after a file
+that comes to stand, or goes, between others, the shards behind it are others, and their drops are done
+again. The listing that counts for a source is named in `raw/<family>/current/<source>.json`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from infra.manifest import FileEntry, Manifest, Output, digest, find_manifest, f
 from infra.storage import FileInfo
 from jobs.recipe import Recipe
 from jobs.recipe.sources import Drawn, Mix, OneSource, SceneTextsSource, Source
+from jobs.sources import is_text
 from jobs.sources.read import reader_of
 from jobs.sources.shards import Shard, publish_shards
 
-VERSION = "1"
+VERSION = "2"
 
 
 def raw_asset(family: str) -> str:
@@ -99,20 +101,20 @@ def _list_files(uri: str, setting: str) -> list[FileInfo]:
         raise UserError("no such folder", uri, f"Correct {setting}.uri in the recipe")
     files = storage.list_files(place)
     for file in files:
-        if not _is_utf8(file.uri):
+        if not is_text(file.uri):
             raise UserError(f"a file's name is not UTF-8: {file.uri!a}", uri, "Rename it")
     return files
-
-
-def _is_utf8(text: str) -> bool:
-    return text.encode("utf-8", "replace").decode() == text
 
 
 def _publish(home: str, family: Family, source: Source, drop: str, shards: list[Shard]) -> str:
     """Publish one drop's listing, if it is new; return its fingerprint."""
     asset = raw_asset(family)
-    files = [f"{f.uri} {f.bytes} {f.version}" for shard in shards for f in shard.files]
-    name = fingerprint(asset, VERSION, source.model_dump(mode="json"), {"files": files})
+    listed = [
+        f"{shard.name} {shard.start} {shard.records} {file.uri} {file.bytes} {file.version}"
+        for shard in shards
+        for file in shard.files
+    ]
+    name = fingerprint(asset, VERSION, source.model_dump(mode="json"), {"files": listed})
     output = Output(storage.join(home, asset, drop, name))
     if find_manifest(output.uri) is None:
         entry = publish_shards(output, shards)

@@ -15,12 +15,15 @@ from pathlib import PurePosixPath
 
 from infra import storage
 from infra.storage import FileInfo
-from jobs.sources import EditRecord
+from jobs.sources import EditRecord, is_text
 from jobs.sources.json_array import DamagedError, Element, iter_elements, iter_elements_from
 from jobs.sources.shards import Shard
 
 Files = Mapping[str, FileInfo]
 """Listed files by their path below the source."""
+
+MAX_PICTURES = 16
+"""Pictures of one edit; of more none is read, for they would be in memory together."""
 
 _MEMBER = re.compile(r"(?P<tar>.*\.tar)#(?P<name>.*):(?P<offset>\d+)", re.DOTALL)
 
@@ -134,11 +137,6 @@ def json_entries(json: FileInfo, start: int, make: Callable[[Element, str], Entr
             yield Entry(offset, f"{json.uri}#{offset:012d} damaged", reason="not_json", detail=detail)
 
 
-def is_text(value: object) -> bool:
-    """Whether a value is a string without lone surrogates, which JSON can spell."""
-    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
-
-
 def _shard(entries: list[Entry], indexes: tuple[FileInfo, ...], files: Files) -> Shard:
     named = dict.fromkeys(path for entry in entries for path in entry.pictures)
     pictures = tuple(files[path] for path in named if path in files)
@@ -164,6 +162,8 @@ def _load(entry: Entry, uri: str, files: Files, max_bytes: int) -> EditRecord:
 
 def _problem(entry: Entry, uri: str, files: Files, max_bytes: int) -> tuple[str | None, str | None]:
     """Why the pictures of an entry are not read, before any is."""
+    if len(entry.pictures) > MAX_PICTURES:
+        return "too_many_pictures", f"{len(entry.pictures)} pictures, no source may have over {MAX_PICTURES}"
     for path in entry.pictures:
         if path not in files:
             return "no_file", f"{path} is not there"

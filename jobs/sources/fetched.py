@@ -16,7 +16,7 @@ from typing import Any
 from infra import storage
 from jobs.sources import Record
 from jobs.sources.shards import Shard
-from jobs.sources.tables import canonical
+from jobs.sources.values import canonical
 
 
 @dataclass(frozen=True)

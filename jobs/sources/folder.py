@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from infra import storage
 from infra.storage import FileInfo
 from jobs.recipe import FolderSource
-from jobs.sources import PICTURE_SUFFIXES, Record, caption_text
+from jobs.sources import MAX_CAPTION_BYTES, PICTURE_SUFFIXES, Record, caption_text
 from jobs.sources.shards import Shard
 
 WANTED = "pictures"
@@ -68,7 +68,7 @@ def _record(file: FileInfo, captions: list[FileInfo], max_bytes: int) -> Record:
 
 def _caption(file: FileInfo) -> tuple[str | None, str | None]:
     # Of a file that is too long, enough is read to see that it is.
-    return caption_text(storage.read_range(file.uri, 0, min(file.bytes, (1 << 20) + 1)))
+    return caption_text(storage.read_range(file.uri, 0, min(file.bytes, MAX_CAPTION_BYTES + 1)))
 
 
 def _by_name(files: Sequence[FileInfo]) -> Iterator[list[FileInfo]]:

@@ -10,59 +10,61 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from infra import storage
-from infra.errors import UserError
 from infra.storage import FileInfo
 from jobs.recipe.sources import LlavaOneVisionSource
 from jobs.sources import DialogueRecord, Turn
 from jobs.sources.shards import Shard
+from jobs.sources.tables import Column, Lost, iter_rows, shard_per_file
+from jobs.sources.values import Row, is_bytes, is_list, is_text
 
 WANTED = ".parquet files"
 
 _BATCH_ROWS = 16
-_COLUMNS = ("image", "conversations", "data_source")
 _ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant"}
 
 
 def list_shards(_source: LlavaOneVisionSource, files: Sequence[FileInfo]) -> list[Shard]:
     """One shard per Parquet file."""
-    tables = [file for file in files if file.uri.endswith(".parquet")]
-    return [Shard(f"{number:06d}", (file,)) for number, file in enumerate(tables)]
+    return shard_per_file(files)
 
 
 def read(
     _source: LlavaOneVisionSource, shard: Shard, max_bytes: int, wanted: frozenset[str] | None
 ) -> Iterator[DialogueRecord]:
-    """The records of a file, row by row. Damage is one `not_parquet` record that ends the file.
+    """The records of a file, row by row; those lost to damage are `not_parquet`.
 
     Raises:
-        UserError: a column is missing.
+        UserError: a column is missing, or holds something else.
     """
-    uri = shard.files[0].uri
-    number = 0
-    with storage.open_input(uri) as stream:
-        try:
-            table = pq.ParquetFile(stream)
-            if missing := [name for name in _COLUMNS if name not in table.schema_arrow.names]:
-                names = ", ".join(table.schema_arrow.names)
-                mend = f"Is it LLaVA-OneVision's? Columns: {names}"
-                raise UserError(f"no column {missing[0]!r}", uri, mend)
-            for batch in table.iter_batches(_BATCH_ROWS, columns=list(_COLUMNS)):
-                for row in range(len(batch)):
-                    place = f"{uri}#{number:09d}"
-                    number += 1
-                    if wanted is None or place in wanted:
-                        yield _record(place, batch.slice(row, 1), max_bytes)
-        except (pa.ArrowException, OSError) as error:
-            detail = f"not readable from row {number} on: {' '.join(str(error).split())[:200]}"
-            yield DialogueRecord(f"{uri}#{number:09d} damaged", reason="not_parquet", detail=detail)
+    for place, row in iter_rows(shard.files[0].uri, _COLUMNS, others=False, batch_rows=_BATCH_ROWS):
+        if wanted is not None and place not in wanted:
+            continue
+        if isinstance(row, Lost):
+            yield DialogueRecord(place, reason="not_parquet", detail=row.problem)
+        else:
+            yield _record(place, row, max_bytes)
 
 
-def _record(place: str, batch: pa.RecordBatch, max_bytes: int) -> DialogueRecord:
+def _has_pictures(type_: pa.DataType) -> bool:
+    index = type_.get_field_index("bytes") if pa.types.is_struct(type_) else -1
+    return bool(pa.types.is_null(type_)) or (index >= 0 and is_bytes(type_.field(index).type))
+
+
+def _has_turns(type_: pa.DataType) -> bool:
+    return is_list(type_) and bool(pa.types.is_struct(type_.value_type))
+
+
+_COLUMNS = (
+    Column("image", "structs with `bytes`", _has_pictures),
+    Column("conversations", "lists of turns", _has_turns),
+    Column("data_source", "text", lambda type_: is_text(type_) or bool(pa.types.is_null(type_))),
+)
+
+
+def _record(place: str, scalars: Row, max_bytes: int) -> DialogueRecord:
     try:
-        (row,) = batch.to_pylist()
+        row = {name: scalar.as_py() for name, scalar in scalars.items()}
     except UnicodeDecodeError as error:
         return DialogueRecord(place, reason="not_utf8", detail=str(error)[:200])
     subset = row["data_source"] or ""
@@ -78,7 +80,9 @@ def _record(place: str, batch: pa.RecordBatch, max_bytes: int) -> DialogueRecord
     return DialogueRecord(place, images, tuple(turn for turn in turns if turn), subset)
 
 
-def _turn(value: dict[str, Any]) -> Turn | None:
+def _turn(value: dict[str, Any] | None) -> Turn | None:
+    if value is None:
+        return None
     role, text = _ROLES.get(value.get("from") or ""), value.get("value")
     if role is None or not isinstance(text, str):
         return None

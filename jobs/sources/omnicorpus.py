@@ -10,14 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from infra.storage import FileInfo
 from jobs.recipe.sources import OmniCorpusSource
 from jobs.sources import Record
 from jobs.sources.fetched import Link, iter_pictures
 from jobs.sources.shards import Shard
-from jobs.sources.tables import UNREADABLE, canonical, count_rows, iter_rows, parquet_files, plain
+from jobs.sources.tables import Column, Lost, count_rows, iter_rows, parquet_files
+from jobs.sources.values import canonical, is_list, plain
 
 WANTED = ".parquet files"
+
+
+def _has_lists(type_: pa.DataType) -> bool:
+    return is_list(type_) or bool(pa.types.is_null(type_))
+
+
+_LISTS = (Column("images", "lists", _has_lists), Column("texts", "lists", _has_lists))
 
 
 def list_shards(source: OmniCorpusSource, files: Sequence[FileInfo]) -> list[Shard]:
@@ -25,7 +35,7 @@ def list_shards(source: OmniCorpusSource, files: Sequence[FileInfo]) -> list[Sha
     spans = [
         (file, start)
         for file in parquet_files(files)
-        for start in range(0, count_rows(file) or 1, source.shard_records)
+        for start in range(0, count_rows(file), source.shard_records)
     ]
     return [Shard(f"{n:06d}", (file,), 0, start) for n, (file, start) in enumerate(spans)]
 
@@ -38,20 +48,19 @@ def read(
 
 
 def links(source: OmniCorpusSource, shard: Shard) -> Iterator[Link]:
-    """The links of a raw shard, page by page. Damage is one `not_parquet` link that ends the shard.
+    """The links of a raw shard, page by page; a page that is lost to damage is one `not_parquet` link.
 
     Raises:
-        UserError: a column is missing.
+        UserError: a column is missing, or holds no lists.
     """
-    uri = shard.files[0].uri
-    number = shard.start
-    try:
-        for row in iter_rows(uri, ("images", "texts"), shard.start, source.shard_records):
-            yield from _page(f"{uri}#{number:09d}", {name: plain(value) for name, value in row.items()})
-            number += 1
-    except UNREADABLE as error:
-        detail = f"not readable from row {number} on: {' '.join(str(error).split())[:200]}"
-        yield Link(f"{uri}#{number:09d} damaged", reason="not_parquet", detail=detail)
+    (file,) = shard.files
+    # A file that became shorter since it was listed has lost this shard's pages: at least one.
+    pages = min(source.shard_records, max(1, count_rows(file) - shard.start))
+    for place, row in iter_rows(file.uri, _LISTS, shard.start, pages):
+        if isinstance(row, Lost):
+            yield Link(place, reason="not_parquet", detail=row.problem)
+        else:
+            yield from _page(place, {name: plain(value) for name, value in row.items()})
 
 
 def _page(page: str, row: dict[str, Any]) -> Iterator[Link]:

@@ -18,8 +18,8 @@ from infra import storage
 from infra.errors import UserError
 from infra.storage import FileInfo
 from jobs.recipe.sources import RealEditSource
-from jobs.sources import EditRecord
-from jobs.sources.edit_files import Entry, below, by_path, cut, is_text, leaves, read_entries, relative
+from jobs.sources import EditRecord, is_text
+from jobs.sources.edit_files import Entry, below, by_path, cut, leaves, read_entries, relative
 from jobs.sources.shards import Shard
 
 WANTED = ".csv files"

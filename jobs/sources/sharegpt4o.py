@@ -16,13 +16,12 @@ from pathlib import PurePosixPath
 from infra import storage
 from infra.storage import FileInfo
 from jobs.recipe.sources import ShareGpt4oSource
-from jobs.sources import PICTURE_SUFFIXES, EditRecord
+from jobs.sources import PICTURE_SUFFIXES, EditRecord, is_text
 from jobs.sources.edit_files import (
     Entry,
     below,
     by_path,
     cut,
-    is_text,
     json_entries,
     leaves,
     member,
@@ -31,6 +30,7 @@ from jobs.sources.edit_files import (
 )
 from jobs.sources.json_array import Element
 from jobs.sources.shards import Shard
+from jobs.sources.tars import iter_headers, open_tar
 
 WANTED = "text_and_image_to_image.json"
 
@@ -83,12 +83,12 @@ def _entry(element: Element, place: str, folder: str, subset: str) -> Entry:
 def _members(tar: FileInfo) -> Iterator[FileInfo]:
     """The pictures in a tar, by their place in it. Those before a damage are given."""
     try:
-        with storage.open_input(tar.uri) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
-            for header in archive:
+        with storage.open_input(tar.uri) as stream, open_tar(stream, "r:") as archive:
+            for header in iter_headers(archive):
                 name = _name(header)
                 if name is not None:
                     yield member(tar, name, header.offset_data, header.size)
-    except (tarfile.TarError, EOFError):
+    except tarfile.TarError:
         return  # what is not found then is `no_file`, record by record
 
 

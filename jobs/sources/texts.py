@@ -10,6 +10,7 @@ from typing import Any
 from infra.storage import FileInfo
 from jobs.recipe.sources import NemotronCcSource, TextJsonlSource
 from jobs.sources import TextRecord
+from jobs.sources.damage import one_line, why_damaged
 from jobs.sources.lines import CODECS, iter_lines
 from jobs.sources.shards import Shard
 
@@ -39,8 +40,10 @@ def read(
             if line != b"" and (wanted is None or place in wanted):
                 yield _record(place, line, key, max_bytes)
     except OSError as error:
-        detail = f"not readable from line {number} on: {' '.join(str(error).split())[:200]}"
-        yield TextRecord(f"{uri}#{number:09d} damaged", reason="damaged", detail=detail)
+        detail = why_damaged(error, f"from line {number} on")
+        place = f"{uri}#{number:09d} damaged"
+        if wanted is None or place in wanted:
+            yield TextRecord(place, reason="damaged", detail=detail)
 
 
 def _record(place: str, line: bytes | None, key: str, max_bytes: int) -> TextRecord:
@@ -49,7 +52,7 @@ def _record(place: str, line: bytes | None, key: str, max_bytes: int) -> TextRec
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return TextRecord(place, reason="not_json", detail=" ".join(str(error).split())[:200])
+        return TextRecord(place, reason="not_json", detail=one_line(error))
     text = value.get(key) if isinstance(value, dict) else None
     if not isinstance(text, str):
         return TextRecord(place, reason="no_text", detail=f"no text in {key!r}")

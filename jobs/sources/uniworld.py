@@ -21,13 +21,12 @@ from infra import storage
 from infra.errors import UserError
 from infra.storage import FileInfo
 from jobs.recipe.sources import UniWorldSource
-from jobs.sources import EditRecord
+from jobs.sources import EditRecord, is_text
 from jobs.sources.edit_files import (
     Entry,
     below,
     by_path,
     cut,
-    is_text,
     json_entries,
     leaves,
     read_entries,

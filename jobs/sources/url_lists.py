@@ -13,16 +13,8 @@ from jobs.recipe.sources import CoyoSource, MegalithSource, ReLaionSource, UrlSo
 from jobs.sources import Record
 from jobs.sources.fetched import Link, iter_pictures
 from jobs.sources.shards import Shard
-from jobs.sources.tables import (
-    UNREADABLE,
-    Row,
-    count_rows,
-    iter_rows,
-    metadata_json,
-    parquet_files,
-    plain,
-    text,
-)
+from jobs.sources.tables import Column, Lost, count_rows, iter_rows, parquet_files
+from jobs.sources.values import Row, metadata_json, plain, text
 
 WANTED = ".parquet files"
 
@@ -41,7 +33,7 @@ def list_shards(source: UrlSource, files: Sequence[FileInfo]) -> list[Shard]:
     spans = [
         (file, start, min(source.shard_records, rows - start))
         for file in parquet_files(files)
-        for rows in [_rows(file)]
+        for rows in [count_rows(file)]
         for start in range(0, rows, source.shard_records)
     ]
     return [Shard(f"{n:06d}", (file,), records, start) for n, (file, start, records) in enumerate(spans)]
@@ -58,28 +50,16 @@ def links(source: UrlSource, shard: Shard) -> Iterator[Link]:
     Raises:
         UserError: a column is missing.
     """
-    uri = shard.files[0].uri
-    end = shard.start + shard.records
-    number = shard.start
-    problem = "the file has fewer rows"
-    try:
-        for row in iter_rows(uri, _needed(source), shard.start, shard.records):
-            yield _link(source, f"{uri}#{number:09d}", row)
-            number += 1
-    except UNREADABLE as error:
-        problem = f"not readable from row {number} on: {' '.join(str(error).split())[:200]}"
-    for missing in range(number, end):
-        yield Link(f"{uri}#{missing:09d}", reason="not_parquet", detail=problem)
+    for place, row in iter_rows(shard.files[0].uri, _needed(source), shard.start, shard.records):
+        if isinstance(row, Lost):
+            yield Link(place, reason="not_parquet", detail=row.problem)
+        else:
+            yield _link(source, place, row)
 
 
-def _rows(file: FileInfo) -> int:
-    found = count_rows(file)
-    return 1 if found is None else found
-
-
-def _needed(source: UrlSource) -> list[str]:
+def _needed(source: UrlSource) -> list[Column]:
     caption = _CAPTIONS.get(type(source))
-    return ["url", *([caption] if caption else [])]
+    return [Column("url"), *([Column(caption)] if caption else [])]
 
 
 def _link(source: UrlSource, place: str, row: Row) -> Link:

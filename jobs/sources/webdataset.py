@@ -16,8 +16,9 @@ from pathlib import PurePosixPath
 from infra import storage
 from infra.storage import FileInfo
 from jobs.recipe import WebDatasetSource
-from jobs.sources import MAX_CAPTION_BYTES, PICTURE_SUFFIXES, Record, caption_text
+from jobs.sources import MAX_CAPTION_BYTES, PICTURE_SUFFIXES, Record, caption_text, is_text
 from jobs.sources.shards import Shard
+from jobs.sources.tars import iter_headers, open_tar
 
 WANTED = ".tar files"
 
@@ -94,12 +95,7 @@ def _json_caption(text: str, caption_key: str) -> tuple[str | None, str | None]:
         return None, "caption_invalid"
     if caption is None:
         return None, None
-    return (caption, None) if _is_text(caption) else (None, "caption_invalid")
-
-
-def _is_text(value: object) -> bool:
-    """Whether a JSON value is a string without lone surrogates, which JSON can spell."""
-    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
+    return (caption, None) if is_text(caption) else (None, "caption_invalid")
 
 
 def _members(uri: str, max_bytes: int, wanted: Iterable[str] | None) -> Iterator[_Member]:
@@ -109,8 +105,8 @@ def _members(uri: str, max_bytes: int, wanted: Iterable[str] | None) -> Iterator
     current: _Member | None = None
     offset = 0
     try:
-        with storage.open_input(uri) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            for header in tar:
+        with storage.open_input(uri) as stream, open_tar(stream, "r|") as tar:
+            for header in iter_headers(tar):
                 offset = header.offset
                 current = _describe(uri, header, names)
                 if current is not None:
@@ -120,7 +116,7 @@ def _members(uri: str, max_bytes: int, wanted: Iterable[str] | None) -> Iterator
             offset = tar.offset
         if storage.read_range(uri, offset, _BLOCK) != bytes(_BLOCK):
             raise tarfile.ReadError("no end mark")
-    except (tarfile.TarError, EOFError) as error:
+    except tarfile.TarError as error:
         reason = "truncated_tar" if names else "not_a_tar"
         key = current.key if current else f"{place} damaged"
         yield _Member(key, "", f"{place} damaged", None, reason, f"{error} at byte {offset}, after {place}")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from jobs.recipe import (
     ContextMode,
@@ -21,6 +21,7 @@ from jobs.recipe import (
     TokenizerStage,
     Tokens,
 )
+from jobs.recipe.section import Weights
 
 
 class SemanticSettings(Section):
@@ -29,7 +30,7 @@ class SemanticSettings(Section):
 
     semantic: SemanticEncoder
     preset: str
-    text_tokenizer: str
+    text_tokenizer: Annotated[str, Weights()]
 
 
 class FaceSettings(Section):
@@ -44,7 +45,7 @@ class TokenizerSettings(Section):
     stage: TokenizerStage
     tokenizer: TokenizerShared
     level: Level
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, Weights()] = None
     """Of `joint`: the semantic encoder where none is trained."""
 
 
@@ -54,7 +55,7 @@ class TokenizerEvaluationSettings(Section):
     evaluation: TokenizerEvaluation
     levels: dict[str, Level]
     train_level: Level
-    vgg16: str | None
+    vgg16: Annotated[str | None, Weights()]
 
 
 class TokensSettings(Section):
@@ -62,7 +63,7 @@ class TokensSettings(Section):
     without a level."""
 
     tokens: Tokens
-    text_tokenizer: str
+    text_tokenizer: Annotated[str, Weights()]
     context_mode: ContextMode
     """How images that are only read are fed: what a document takes in a pack depends on it."""
     level_name: str | None = None

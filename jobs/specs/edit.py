@@ -29,13 +29,14 @@ class EditJudgeSettings(Section):
     """`source` where the verdict is measured."""
     tasks: VlmSettings
     """`source` where words of the instruction say the task."""
-    max_changed: float
 
 
 class EditSubsetSettings(Section):
     """edit/subsets, input edit/judged (all drops): which subsets are dropped."""
 
     min_score: int
+    max_changed: float | None
+    """None where a model judges."""
     max_bad: float
     min_judged: int
 
@@ -45,6 +46,8 @@ class EditAuditSettings(Section):
 
     source: Source
     min_score: int
+    max_changed: float | None
+    """None where a model judges."""
 
 
 class EditMixSettings(Section):

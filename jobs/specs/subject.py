@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from jobs.recipe import Duplicates, Filters, Section
 from jobs.recipe.curation.subject import SubjectType
+from jobs.recipe.section import Weights
 from jobs.recipe.sources import Source
 from jobs.recipe.vlm import VlmSettings
 
@@ -20,7 +23,7 @@ class EmbedSettings(Section):
     """subject/embedded, inputs subject/scored and tokenizer/semantic."""
 
     source: Source
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, Weights()] = None
     """The semantic encoder where none is trained."""
 
 
@@ -46,3 +49,4 @@ class ConfirmSettings(Section):
     source: Source
     vlm: VlmSettings
     words: dict[SubjectType, list[str]]
+    """Empty where a model is asked, which reads no words."""

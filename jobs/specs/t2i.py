@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from jobs.recipe import Balance, Captions, Duplicates, Filters, Section, Source, Topics
 from jobs.recipe.curation.t2i import Embedding, Selection
+from jobs.recipe.section import Weights
 from jobs.recipe.vlm import VlmSettings
 
 
@@ -31,7 +34,7 @@ class EmbedSettings(Section):
     source: Source
     max_pixels: int
     embedding: Embedding
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, Weights()] = None
     """The semantic encoder where none is trained."""
 
 
@@ -46,9 +49,11 @@ class TopicSettings(Section):
     and, where it is trained, tokenizer/semantic for the words."""
 
     topics: Topics
+    order: list[str]
+    """Of the topics in the recipe: the first with a hit wins, and mappings are compared without an order."""
     embedding: Embedding | None = None
     """Of topics by picture: whose words are embedded."""
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, Weights()] = None
     """The semantic encoder where none is trained."""
 
 

@@ -35,6 +35,8 @@ class PictureRef:
     tar: str
     offset: int
     bytes: int
+    pixels: int
+    """Width times height, which curation accepted, whatever the limit elsewhere."""
     schedule: ScaleSchedule
 
 
@@ -63,7 +65,8 @@ def _in_tar(uri: str, schedules: Sequence[ScaleSchedule]) -> Iterator[PictureRef
                 if isinstance(segment, ImageSegment):
                     schedule = nearest(schedules, segment.width, segment.height)
                     place = places[segment.member]
-                    yield PictureRef(document.sample_id, segment.member, uri, *place, schedule)
+                    pixels = segment.width * segment.height
+                    yield PictureRef(document.sample_id, segment.member, uri, *place, pixels, schedule)
 
 
 class Pictures:
@@ -97,7 +100,7 @@ class Pictures:
 
 def _decode(ref: PictureRef) -> npt.NDArray[np.uint8]:
     try:
-        picture = decode(storage.read_range(ref.tar, ref.offset, ref.bytes))
+        picture = decode(storage.read_range(ref.tar, ref.offset, ref.bytes), ref.pixels)
     except DecodeError as error:
         raise UserError(
             f"a curated picture cannot be decoded: {error.reason} ({error.detail})",

@@ -10,6 +10,16 @@ speaks OpenAI's protocol (`openai`), or an engine on the cluster's own GPUs (`vl
 
 from jobs.vlm.open import open_vlm
 from jobs.vlm.question import Problem, Question, Reply, Vlm
-from jobs.vlm.usage import Usage, merge_usage, usage
+from jobs.vlm.usage import Usage, check_reached, merge_usage, usage
 
-__all__ = ["Problem", "Question", "Reply", "Usage", "Vlm", "merge_usage", "open_vlm", "usage"]
+__all__ = [
+    "Problem",
+    "Question",
+    "Reply",
+    "Usage",
+    "Vlm",
+    "check_reached",
+    "merge_usage",
+    "open_vlm",
+    "usage",
+]

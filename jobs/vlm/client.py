@@ -20,7 +20,7 @@ MAX_REPLY = 4 << 20
 """Bytes of one reply; a longer one is not read on."""
 
 GIVE_UP = 16
-"""Questions in a row that the server did not answer, after which it is not asked any more."""
+"""Questions in a row without an answer, after which the server is not asked any more."""
 
 _LONGEST_WAIT = 60.0
 
@@ -53,6 +53,7 @@ class Client:
         self._interval = 60 / per_minute if per_minute else 0.0
         self._next_at = time.monotonic() + self._interval
         self._unanswered = 0
+        self._answered = False
 
     async def close(self) -> None:
         """Give the connections up."""
@@ -83,7 +84,7 @@ class Client:
         if outcome.wait is not None:
             self._next_at = max(self._next_at, time.monotonic() + outcome.wait)
         if outcome.problem in (None, "refused", "malformed"):
-            self._unanswered = 0
+            self.count_answered()
         return outcome
 
     async def pause(self, errors: int) -> None:
@@ -91,12 +92,20 @@ class Client:
         wait = min(self._settings.retry_wait * 2 ** (errors - 1), _LONGEST_WAIT)
         await asyncio.sleep(wait * random.uniform(0.75, 1.25))
 
+    def count_answered(self) -> None:
+        """Take note of a question that the server answered, now or before."""
+        self._unanswered = 0
+        self._answered = True
+
     def count_unanswered(self, outcome: Outcome[A]) -> None:
         """Take note of a question that stays without an answer of the server.
 
         Raises:
             UserError: there were too many in a row: something is wrong with all of them.
         """
+        # A server that answers others says of this one question that it takes it not.
+        if outcome.problem == "no_answer" and self._answered:
+            return
         self._unanswered += 1
         if self._unanswered >= GIVE_UP:
             problem = f"{GIVE_UP} questions in a row have no answer; the last: {outcome.detail}"

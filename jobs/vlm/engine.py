@@ -129,9 +129,9 @@ class EngineVlm:
         for index, question in enumerate(questions):
             request = prepare(question, self._settings.prompts)
             name = request.name(self._settings)
-            stored = self._cache.get(name, question.answer) if self._cache else None
+            stored = self._cache.get(name, question) if self._cache else None
             if stored is not None:
-                ready[index] = Reply(question.key, stored, None, cached=True)
+                ready[index] = stored
                 continue
             try:
                 messages = json.dumps(request.messages(self._settings.max_side))
@@ -154,9 +154,7 @@ class EngineVlm:
         if row.get(_ERROR):
             return Reply(key, None, "unreachable", attempts=1)
         answer = asked.request.parse(row["text"])
-        if answer is not None and self._cache:
-            self._cache.put(asked.name, answer)
-        return Reply(
+        reply = Reply(
             key=key,
             answer=answer,
             problem=None if answer is not None else "malformed",
@@ -164,6 +162,9 @@ class EngineVlm:
             prompt_tokens=int(row["prompt_tokens"]),
             completion_tokens=int(row["completion_tokens"]),
         )
+        if answer is not None and self._cache:
+            self._cache.put(asked.name, reply)
+        return reply
 
 
 def _blocks(rows: Iterator[Row], size: int) -> Iterator[pa.Table]:

@@ -92,7 +92,7 @@ def read_error(error: Exception, settings: OpenAiEndpoint, key: str) -> Outcome[
         UserError: no question can be answered before the user mends something.
     """
     if not isinstance(error, APIStatusError):
-        return Outcome(problem="unreachable", detail=_connection(error))
+        return Outcome(problem="unreachable", detail=_clean(_connection(error), key))
     detail = _clean(f"HTTP {error.status_code}: {error.message}", key)
     _refuse_settings(error, settings, detail)
     if error.code in _FILTERED:
@@ -127,7 +127,7 @@ def _retry_after(headers: Mapping[str, str], settings: OpenAiEndpoint) -> float 
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     if math.isnan(seconds):
         return None
@@ -144,8 +144,9 @@ def _connection(error: Exception) -> str:
         cause = inner
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return " ".join(str(cause).split())[:200] or type(cause).__name__
+    return str(cause) or type(cause).__name__
 
 
 def _clean(text: str, key: str) -> str:
+    """An error's words in one line, without the key."""
     return " ".join(text.replace(key, "***").split())[:300]

@@ -13,17 +13,18 @@ _LOSSLESS = ("png", "gif", "bmp", "tif")
 _QUALITY = 95
 
 
-def data_url(data: bytes, max_side: int) -> str:
+def data_url(data: bytes, max_side: int, max_pixels: int) -> str:
     """A picture as `data:image/...;base64,...`: PNG where the original is lossless, else JPEG.
 
     Args:
         data: original bytes of any format that `jobs.images` decodes.
         max_side: pixels; a picture with a longer side is scaled down to it.
+        max_pixels: width times height beyond which a picture is not decoded.
 
     Raises:
         DecodeError: the picture cannot be decoded.
     """
-    picture = decode(data)
+    picture = decode(data, max_pixels)
     picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     kind = "png" if picture_format(data) in _LOSSLESS else "jpeg"

@@ -8,6 +8,8 @@ from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from jobs.images import MAX_PIXELS
+
 A = TypeVar("A", bound=BaseModel)
 
 Problem = Literal["refused", "malformed", "unreachable", "no_answer"]
@@ -30,6 +32,7 @@ class Question(Generic[A]):
         images: original bytes of pictures, in the order in which the prompt speaks of them.
         values: what the prompt's `{placeholders}` stand for.
         own: what the source's own text, or a measurement, answers. Only the `source` kind gives it back.
+        max_pixels: width times height beyond which none of the pictures is decoded.
     """
 
     key: str
@@ -38,13 +41,15 @@ class Question(Generic[A]):
     images: tuple[bytes, ...] = ()
     values: Mapping[str, str] = field(default_factory=dict)
     own: A | None = None
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
 class Reply(Generic[A]):
     """What became of a question: either an answer or a problem.
 
-    `attempts` and the tokens of all attempts are what this reply cost now; 0 where it was stored before.
+    The tokens are those of all attempts that led to it, also where it was stored before. `attempts` are those
+    of now: 0 where it was stored.
     """
 
     key: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -37,10 +36,11 @@ class Request(Generic[A]):
             DecodeError: a picture cannot be decoded.
         """
         parts: list[Message] = []
+        max_pixels = self.question.max_pixels
         for number, data in enumerate(self.question.images, start=1):
             if len(self.question.images) > 1:
                 parts.append({"type": "text", "text": f"Picture {number}:"})
-            parts.append({"type": "image_url", "image_url": {"url": data_url(data, max_side)}})
+            parts.append({"type": "image_url", "image_url": {"url": data_url(data, max_side, max_pixels)}})
         content: Any = [*parts, {"type": "text", "text": self.text}] if parts else self.text
         return [{"role": "user", "content": content}]
 
@@ -61,9 +61,10 @@ class Request(Generic[A]):
         Servers that do not hold a model to the schema may put its JSON in a fence or between sentences,
         and let it think aloud before.
         """
-        found = re.search(r"\{.*\}", text.rpartition("</think>")[2], re.DOTALL)
+        said = text.rpartition("</think>")[2]
+        found = said[said.find("{") : said.rfind("}") + 1]
         try:
-            return self.question.answer.model_validate_json(found[0]) if found else None
+            return self.question.answer.model_validate_json(found)
         except ValidationError:
             return None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.errors import UserError
 from jobs.recipe.vlm import OpenAiEndpoint, VlmSettings
 from jobs.vlm.question import Reply
 
@@ -15,7 +16,8 @@ from jobs.vlm.question import Reply
 class Usage(BaseModel):
     """Counts of replies. `asked` is the sum of `answered` and the four problems.
 
-    Attempts, tokens and cost are those of this run's requests: a cached reply took none.
+    Tokens and cost are those of the answers, whether they came now or were stored before, so that a run that
+    was killed and continued publishes the same figures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,8 +27,6 @@ class Usage(BaseModel):
     malformed: int = 0
     unreachable: int = 0
     no_answer: int = 0
-    cached: int = 0
-    attempts: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
@@ -46,16 +46,28 @@ def usage(replies: Iterable[Reply[Any]], settings: VlmSettings | None = None) ->
     for reply in replies:
         counts[reply.problem or "answered"] += 1
         counts["asked"] += 1
-        counts["cached"] += reply.cached
-        counts["attempts"] += reply.attempts
-        counts["prompt_tokens"] += reply.prompt_tokens
-        counts["completion_tokens"] += reply.completion_tokens
+        if reply.answer is not None:
+            counts["prompt_tokens"] += reply.prompt_tokens
+            counts["completion_tokens"] += reply.completion_tokens
     return Usage(**counts, cost=_cost(counts, settings)).model_dump()
 
 
 def merge_usage(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """One of several `usage`s, such as those in the receipts of a stage's units."""
     return sum((Usage.model_validate(part) for part in parts), Usage()).model_dump()
+
+
+def check_reached(replies: Sequence[Reply[Any]], settings: VlmSettings) -> None:
+    """Make sure that what was asked of a unit of work did reach somebody, before the unit is finished.
+
+    Raises:
+        UserError: no question was answered, because nobody could be reached.
+    """
+    lost = sum(reply.problem == "unreachable" for reply in replies)
+    if lost and all(reply.problem in ("unreachable", "no_answer") for reply in replies):
+        where = settings.base_url if isinstance(settings, OpenAiEndpoint) else "vlm"
+        mend = "Look after the server, then run again: what was answered is kept"
+        raise UserError(f"none of {len(replies)} questions was answered, {lost} reached nobody", where, mend)
 
 
 def _cost(counts: Counter[str], settings: VlmSettings | None) -> float:

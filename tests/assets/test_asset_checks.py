@@ -299,7 +299,9 @@ def test_selection(tmp_path: Path, selection: Selection, holds: bool) -> None:
 def test_topics(tmp_path: Path, topic: str | None, holds: bool) -> None:
     rows = records()
     rows[0]["topic"] = topic
-    settings = TopicSettings(topics=Topics(taxonomy={"birds": ["bird"], "fish": ["fish"]}))
+    settings = TopicSettings(
+        topics=Topics(taxonomy={"birds": ["bird"], "fish": ["fish"]}), order=["birds", "fish"]
+    )
     assert verdict(TOPICS, stage(tmp_path, rows, settings)) is holds
 
 

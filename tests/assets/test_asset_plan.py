@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 from small_project import small_recipe
 
@@ -136,6 +137,30 @@ def test_a_failed_check_stops_the_walk_with_one_line(
     found = {(s.asset, s.partition): s.state for s in statuses(project, instance)}
     assert found["t2i/captioned", "t2i-0000"] == "failed"
     assert found["t2i/captioned", "t2i-0001"] == "missing"
+
+
+def test_a_failed_input_is_not_passed_by_selecting_what_comes_after(
+    curated: Curated, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    project, _, results = curated
+    home = tmp_path / "home"
+    folder = next(r.folder for r in results if r.asset == "t2i/balanced")
+    shutil.copytree(project.home, home, ignore=shutil.ignore_patterns("dagster"))
+    project = replace(project, home=str(home))
+    catalogue = home / Path(folder).relative_to(curated[0].home) / "data" / "catalogue.parquet"
+    table = pq.read_table(catalogue)
+    pq.write_table(table.slice(1), catalogue)  # a record is lost
+    broken = r"^t2i/balanced \[t2i-0000\]: check conservation failed: "
+    with pytest.raises(UserError, match=broken):
+        list(materialize_stale(project, instance, "t2i/*"))
+    with pytest.raises(UserError, match=broken):
+        list(materialize_stale(project, instance, "t2i/captioned"))
+    pq.write_table(table, catalogue)
+    made = list(materialize_stale(project, instance, "t2i/captioned"))
+    assert [(result.asset, result.partition) for result in made] == [
+        ("t2i/captioned", "t2i-0000"),
+        ("t2i/captioned", "t2i-0001"),
+    ], "the check of the input holds again"
 
 
 def test_a_users_mistake_arrives_as_it_is(tmp_path: Path, instance: dg.DagsterInstance) -> None:

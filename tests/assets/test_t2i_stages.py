@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import dagster as dg
 import pytest
 from small_project import small_recipe
@@ -50,6 +53,54 @@ def changed(setting: str, *before: str) -> set[str]:
 )
 def test_a_setting_belongs_to_its_stage_alone(setting: str, stages: set[str]) -> None:
     assert changed(setting, PICTURES) == stages
+
+
+def test_the_order_of_the_topics_decides_which_wins() -> None:
+    topics = "curation.t2i.topics.taxonomy={one: [cat], two: [dog]}"
+    assert changed("curation.t2i.topics.taxonomy={two: [dog], one: [cat]}", topics) == {"topics"}
+    assert changed(topics, topics) == set()
+
+
+@pytest.mark.parametrize(
+    ("setting", "stages"),
+    [
+        ("tokenizer.semantic.pretrained={path}", {"t2i/embedded", "t2i/topics", "tokenizer/joint"}),
+        (
+            "curation.t2i.embedding={{encoder: {{kind: open_clip, model: 'local-dir:{path}'}}}}",
+            {"t2i/embedded", "t2i/topics"},
+        ),
+        (
+            "curation.t2i.embedding={{aesthetic: {{kind: laion, weights: '{path}/weights.pth'}}}}",
+            {"t2i/embedded", "t2i/topics"},
+        ),
+        (
+            "model.text_tokenizer={path}",
+            {"tokenizer/semantic", "tokens/t2i", "packs/alignment", "training/alignment"},
+        ),
+    ],
+)
+def test_other_weights_at_the_same_place_are_another_setting(
+    setting: str, stages: set[str], tmp_path: Path
+) -> None:
+    """A local path says nothing of the files there."""
+    weights = tmp_path / "model" / "weights.pth"
+    weights.parent.mkdir()
+    weights.write_bytes(b"one")
+    recipe = small_recipe(PICTURES, setting.format(path=weights.parent))
+
+    def names() -> dict[str, tuple[str, str]]:
+        return {
+            asset.key: (asset.fingerprint(recipe, "t2i-0000|demo", {}), asset.code_version(recipe, ["demo"]))
+            for asset in job_assets(recipe)
+        }
+
+    before = names()
+    assert names() == before
+    weights.write_bytes(b"two")
+    os.utime(weights, ns=(0, 0))
+    found = {key for key, now in names().items() if now[0] != before[key][0] and now[1] != before[key][1]}
+    assert found >= stages
+    assert "t2i/scored" not in found
 
 
 def test_who_answers_and_how_fast_is_no_part_of_captions_by_the_source() -> None:

@@ -1,13 +1,16 @@
 import hashlib
+import io
 import random
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from infra.catalogue import Counts
 from infra.document import Document, ImageSegment, TextSegment, format_id
 from infra.manifest import Manifest, Output
-from jobs.curated import Media, captioned_units, iter_documents, iter_unit, tar_bytes
+from jobs.curated import Media, captioned_units, first_picture, iter_documents, iter_unit, tar_bytes
+from jobs.images import MAX_PIXELS, DecodeError
 
 
 def pair(number: int) -> tuple[Document, Media]:
@@ -45,3 +48,21 @@ def test_a_missing_member_is_noticed(tmp_path: Path) -> None:
     publish(tmp_path, {"000000": [(document, {})]})
     with pytest.raises(ValueError, match="names"):
         list(iter_documents(str(tmp_path)))
+
+
+def pictured(image: Image.Image, width: int, height: int) -> tuple[Document, Media]:
+    """A document that says of its picture that it has this size."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    segment = ImageSegment(member="a", width=width, height=height, sha256="")
+    return Document(sample_id=1, family="t2i", segments=(segment,), metadata={}), {"a": buffer.getvalue()}
+
+
+def test_a_picture_that_curation_accepted_is_decoded_however_large() -> None:
+    large = Image.new("1", (MAX_PIXELS // 2000 + 1, 2000))
+    assert first_picture(*pictured(large, *large.size)).size == large.size
+
+
+def test_a_picture_larger_than_its_document_says_is_not() -> None:
+    with pytest.raises(DecodeError, match="too_many_pixels"):
+        first_picture(*pictured(Image.new("1", (20, 30)), 20, 29))

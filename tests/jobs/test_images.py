@@ -5,9 +5,10 @@ import zlib
 
 import numpy as np
 import pytest
+from exif import ODD_TAGS, odd_exif
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from jobs.images import DecodeError, decode, decode_reduced, fit, picture_format
 
@@ -128,6 +129,45 @@ def test_exif_rotation_is_applied() -> None:
     exif[0x0112] = 6
     assert decode(encode(picture, "JPEG", exif=exif)).size == (32, 48)
     assert decode(encode(picture, "JPEG")).size == (48, 32)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_undone_as_pillow_does(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(noise(24, 20), "JPEG", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.array_equal(np.asarray(decode(data)), np.asarray(upright))
+
+
+@pytest.mark.parametrize("name", ODD_TAGS)
+def test_a_picture_is_turned_whatever_else_its_exif_holds(name: str) -> None:
+    data = encode(noise(20, 24), "JPEG", exif=odd_exif(name))
+    assert decode(data).size == (24, 20)
+    small, width, height = decode_reduced(data, 128)
+    assert (small.size, width, height) == ((24, 20), 24, 20)
+
+
+def test_an_orientation_that_does_not_exist_turns_nothing() -> None:
+    assert decode(encode(noise(20, 24), "JPEG", exif=odd_exif("make_float", orientation=9))).size == (20, 24)
+
+
+def test_a_tiff_with_an_odd_tag_is_refused_not_an_error() -> None:
+    """Pillow turns a TIFF itself, and stumbles over the XMP beside the orientation."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[0x0112] = 6
+    tags.tagtype[700] = 3
+    tags[700] = 5
+    assert reason(encode(noise(20, 24), "TIFF", tiffinfo=tags)) == "corrupt"
+
+
+def test_a_nearly_square_picture_is_turned_with_its_size() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(Image.new("RGB", (2001, 2003), "red"), "JPEG", exif=exif)
+    small, *size = decode_reduced(data, 128)
+    assert small.width == small.height
+    assert (*size,) == decode(data).size == (2003, 2001)
 
 
 def test_the_format_comes_from_the_bytes() -> None:

@@ -121,6 +121,14 @@ def test_long_and_foreign_labels_are_cut_to_fit() -> None:
     bar_chart({str(n): rng.random() for n in range(500)}, "Very many")
 
 
+@pytest.mark.parametrize("name", ["train_$5_and_$6", "$x^$", "100 $ a year, or $"])
+def test_names_are_no_mathematics(name: str) -> None:
+    """A subset may be called anything; what stands between dollar signs is shown as it is."""
+    bar_chart({name: 1.0}, f"Of {name}")
+    funnel([FunnelStage(name, 1, {name: 2})], f"Of {name}")
+    loss_curves([1, 2], {name: [2.0, 1.0]}, f"Of {name}")
+
+
 def test_lengths_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="1 labels for 2 images"):
         contact_sheet(_images(2), ["one"])

@@ -16,9 +16,10 @@ from infra import storage
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output, read_table
 from infra.reporter import Reporter
+from jobs.curate.edit.bad import why_bad
 from jobs.curate.edit.documents import write_unit
 from jobs.curate.edit.pictures import show_audited
-from jobs.curate.edit.subsets import DROPPED, is_bad
+from jobs.curate.edit.subsets import DROPPED
 from jobs.curate.parts import Part, plan_units
 from jobs.curate.stage import (
     CATALOGUE,
@@ -43,7 +44,7 @@ def run(spec: JobSpec[EditAuditSettings], report: Reporter) -> Manifest:
     output = Output(spec.output)
     folder = only_input(spec, "edit/judged")
     dropped = read_table(storage.join(only_input(spec, "edit/subsets"), DROPPED))["subset"].to_pylist()
-    own = _audit(kept_rows(read_catalogue(folder)), spec.settings.min_score, frozenset(dropped))
+    own = _audit(kept_rows(read_catalogue(folder)), spec.settings, frozenset(dropped))
     units = plan_units(kept_rows(own).to_pylist(), read_shards(folder))
     work = partial(write_unit, output=output, source=spec.settings.source)
     receipts = run_units(output, units, work, report, spec.resources, noun="edits")
@@ -55,21 +56,16 @@ def run(spec: JobSpec[EditAuditSettings], report: Reporter) -> Manifest:
     return commit(spec, files, count_rows(own), _figures(kept_rows(own), len(units)))
 
 
-def _audit(judged: pa.Table, min_score: int, dropped: frozenset[str]) -> pa.Table:
+def _audit(judged: pa.Table, settings: EditAuditSettings, dropped: frozenset[str]) -> pa.Table:
     """Reject bad edits, then those of dropped subsets."""
-    bad = is_bad(judged, min_score)
-    subsets, verdicts = judged["subset"].to_pylist(), judged["verdict"].to_pylist()
-    scores = judged["score"].to_pylist()
-    reasons = [
-        "bad_edit" if wrong else "bad_subset" if subset in dropped else None
-        for wrong, subset in zip(bad, subsets, strict=True)
-    ]
-    details = {
-        "bad_edit": [f"{score} of 10: {verdict}" for score, verdict in zip(scores, verdicts, strict=True)],
-        "bad_subset": [f"too many edits of {subset!r} are bad" for subset in subsets],
-    }
-    found = [details[reason][row] if reason else None for row, reason in enumerate(reasons)]
-    return reject(judged, list(reasons), found)
+    reasons: list[str | None] = []
+    details: list[str | None] = []
+    wrong = why_bad(judged, settings.min_score, settings.max_changed)
+    for why, subset in zip(wrong, judged["subset"].to_pylist(), strict=True):
+        by_subset = why is None and subset in dropped
+        reasons.append("bad_edit" if why else "bad_subset" if by_subset else None)
+        details.append(f"too many edits of {subset!r} are bad" if by_subset else why)
+    return reject(judged, reasons, details)
 
 
 def _add_units(catalogue: pa.Table, units: list[Unit[Part]]) -> pa.Table:

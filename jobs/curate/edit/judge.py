@@ -19,7 +19,7 @@ from infra.manifest import Manifest, Output, Receipt, read_table
 from infra.reporter import Reporter
 from jobs.curate.edit.documents import read_again
 from jobs.curate.edit.figures import judged_figures
-from jobs.curate.edit.measured import measured_verdict, task_of_truth
+from jobs.curate.edit.measured import judged_by, measured_verdict, task_of_truth
 from jobs.curate.edit.tasks import task_by_words
 from jobs.curate.parts import Part, Row, plan_units
 from jobs.curate.stage import commit, count_rows, kept_rows, only_input, publish_stage, read_catalogue
@@ -29,7 +29,7 @@ from jobs.sources import EditRecord
 from jobs.sources.shards import read_shards
 from jobs.specs.edit import EditJudgeSettings
 from jobs.units import Unit, run_units
-from jobs.vlm import Question, Reply, open_vlm, usage
+from jobs.vlm import Question, Reply, check_reached, open_vlm, usage
 from jobs.vlm.answers import EditTask, EditVerdict
 from jobs.vlm.usage import merge_usage
 
@@ -47,7 +47,7 @@ VERDICTS_SCHEMA = pa.schema(
         ("follows", pa.bool_()),
         ("score", pa.int32()),  # 0 to 10
         ("verdict", pa.string()),  # the judge's reason
-        ("judge", pa.string()),  # measured | the model
+        ("judge", pa.string()),  # truth | measured | the model
     ]
 )
 
@@ -65,7 +65,7 @@ def run(spec: JobSpec[EditJudgeSettings], report: Reporter) -> Manifest:
     files = publish_stage(output, catalogue, folder)
     figures = judged_figures(catalogue)
     if not isinstance(spec.settings.judge, SourceText) or not isinstance(spec.settings.tasks, SourceText):
-        figures["asked"] = merge_usage(receipt.metadata["usage"] for receipt in receipts)
+        figures["vlm"] = merge_usage(receipt.metadata["usage"] for receipt in receipts)
     return commit(spec, [*files, *made], count_rows(catalogue), figures)
 
 
@@ -80,7 +80,8 @@ class Judge:
     def __call__(self, unit: Unit[Part]) -> Receipt:
         """Publish `data/<shard>.verdicts.parquet`."""
         tasks, task_usage = self._tasks(unit.payload.rows)
-        replies = list(self._judge.ask(self._questions(unit.payload, tasks)))
+        replies = list(self._judge.ask(self._questions(unit.payload)))
+        check_reached(replies, self._settings.judge)
         by_key = {format_id(row["sample_id"]): row for row in unit.payload.rows}
         rows = [self._row(by_key[reply.key], tasks[reply.key], reply) for reply in replies]
         table = pa.Table.from_pylist(rows, schema=VERDICTS_SCHEMA).sort_by("source")
@@ -95,36 +96,38 @@ class Judge:
         unknown = {format_id(row["sample_id"]): row["instruction"] for row in rows}
         questions = (_task_question(key, unknown[key]) for key, task in known.items() if task is None)
         replies = list(self._classify.ask(questions))
+        check_reached(replies, self._settings.tasks)
         asked = {reply.key: _asked_task(reply, unknown[reply.key], self._settings.tasks) for reply in replies}
         found = {key: task or asked[key] for key, task in known.items()}
         return found, _spent(replies, self._settings.tasks)
 
-    def _questions(self, part: Part, tasks: dict[str, tuple[str, str]]) -> Iterator[Question[EditVerdict]]:
+    def _questions(self, part: Part) -> Iterator[Question[EditVerdict]]:
         for row, record in read_again(part, self._settings.source):
-            key = format_id(row["sample_id"])
             yield Question(
-                key,
+                format_id(row["sample_id"]),
                 "edit_judge",
                 EditVerdict,
                 images=(record.inputs[row["compared"]], record.output or b""),
                 values={"instruction": row["instruction"]},
-                own=self._measure(row, record, tasks[key][0]),
+                own=self._measure(row, record),
+                max_pixels=max(w * h for w, h in zip(row["width"], row["height"], strict=True)),
             )
 
-    def _measure(self, row: Row, record: EditRecord, task: str) -> EditVerdict | None:
+    def _measure(self, row: Row, record: EditRecord) -> EditVerdict | None:
         if not isinstance(self._settings.judge, SourceText):
             return None  # a model is asked, who does not see it
-        return measured_verdict(row, record, task, self._settings.max_changed)
+        return measured_verdict(row, record)
 
     def _row(self, row: Row, task: tuple[str, str], reply: Reply[EditVerdict]) -> dict[str, Any]:
         known = {"source": row["source"], "task": task[0], "task_by": task[1]}
         if reply.answer is None:
             if reply.problem == "unreachable":
-                return known | {"status": "errored", "detail": "the model could not be reached"}
+                detail = f"{reply.attempts} attempts"
+                return known | {"status": "errored", "reason": "vlm_unreachable", "detail": detail}
             return known | {"status": "rejected", "reason": f"vlm_{reply.problem}"}
-        answer = reply.answer
-        found = {"follows": answer.follows, "score": answer.score, "verdict": answer.reason}
-        return known | found | {"status": "kept", "judge": _name(self._settings.judge, "measured")}
+        answer, judge = reply.answer, _name(self._settings.judge, judged_by(row["truth"]))
+        found = {"follows": answer.follows, "score": answer.score, "verdict": answer.reason, "judge": judge}
+        return known | found | {"status": "kept"}
 
 
 def _known_task(row: Row) -> tuple[str, str] | None:

@@ -1,8 +1,8 @@
 """A verdict without asking anybody, from what was measured and from the truth that drawn scenes bring along.
 
 Where the truth is known, both pictures are held to it: what must be seen before the edit, and what the
-instruction leaves. Of other edits only two kinds are found out: nothing has changed, or all has although
-the task is local. Everything else counts as followed, with the lowest score of a good edit.
+instruction leaves. Of other edits only those are found out in which nothing has changed. Everything else
+counts as followed, with the lowest score of a good edit; how much may change is a threshold, asked later.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from jobs.scenes.verify import verify
 from jobs.sources import EditRecord
 from jobs.vlm.answers import EditVerdict
 
-BEST, GOOD, BAD = 10, 7, 2
+TRUTH, MEASURED = "truth", "measured"
+"""Who judges an edit: what is known of it, or else what was measured."""
+
+BEST, GOOD = 10, 7
 """Scores as the prompt `edit_judge` gives them; `GOOD` is the lowest of an edit that follows."""
 
 
-def measured_verdict(row: dict[str, Any], record: EditRecord, task: str, max_changed: float) -> EditVerdict:
+def measured_verdict(row: dict[str, Any], record: EditRecord) -> EditVerdict:
     """What can be said of an edit from its scores and its truth.
 
     Args:
         row: of the catalogue of edit/scored.
         record: the pictures.
-        task: of the edit.
-        max_changed: share of visibly changed pixels beyond which a local edit has changed all.
     """
     expected = _expected(row["truth"])
     if expected is not None:
-        return _by_truth(record, row["compared"], *expected)
-    changed = row["changed"]
-    if changed == 0:
+        return _by_truth(row, record, *expected)
+    if row["changed"] == 0:
         return EditVerdict(reason="Nothing has changed.", score=0, follows=False)
-    local = any(name == task and kind == "local" for name, kind in TASKS.items())
-    if local and changed > max_changed:
-        reason = f"{changed:.0%} of the pixels have changed, and {task} is a local edit."
-        return EditVerdict(reason=reason, score=BAD, follows=False)
     return EditVerdict(reason="Nothing that was measured speaks against it.", score=GOOD, follows=True)
+
+
+def judged_by(truth: str | None) -> str:
+    """Who judges an edit with this truth, where no model does."""
+    return MEASURED if _expected(truth) is None else TRUTH
 
 
 def task_of_truth(truth: str | None) -> str | None:
@@ -62,16 +63,18 @@ def _object(truth: str | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _by_truth(record: EditRecord, compared: int, before: Truth, after: Truth) -> EditVerdict:
+def _by_truth(row: dict[str, Any], record: EditRecord, before: Truth, after: Truth) -> EditVerdict:
     assert record.output is not None
+    compared = row["compared"]
     try:
         checked = [
             (which, clause)
-            for which, data, truth in (
-                ("before", record.inputs[compared], before),
-                ("after", record.output, after),
+            for which, at, data, truth in (
+                ("before", compared, record.inputs[compared], before),
+                ("after", -1, record.output, after),
             )
-            for clause in verify(decode(data), truth).clauses
+            # They were decoded once already, so their sizes are within what scoring allows.
+            for clause in verify(decode(data, row["width"][at] * row["height"][at]), truth).clauses
         ]
     except DecodeError as error:
         return EditVerdict(reason=f"A picture cannot be read: {error.detail}", score=0, follows=False)

@@ -146,7 +146,9 @@ def _strips_by_task(folder: str, tars: list[str], tasks: set[str]) -> dict[str, 
 
 
 def _document_strip(document: Document, media: Media) -> EditStrip:
-    pictures = [decode(media[s.member]) for s in document.segments if isinstance(s, ImageSegment)]
+    images = [segment for segment in document.segments if isinstance(segment, ImageSegment)]
+    # They were decoded once already, so their sizes are within what scoring allows.
+    pictures = [decode(media[one.member], one.width * one.height) for one in images]
     text = next(s.text for s in document.segments if isinstance(s, TextSegment))
     return EditStrip(pictures[0], text, pictures[-1], str(document.metadata.get("subset") or ""))
 

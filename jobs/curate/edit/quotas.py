@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import accumulate
 
 
@@ -42,14 +43,16 @@ def plan_quotas(available: Mapping[str, int], target: Mapping[str, float], met: 
         target: weight of each task.
         met: share of the target, by weight of the tasks that there are, that is met in full.
     """
-    weights = {task: target.get(task, 0.0) for task, number in sorted(available.items()) if number}
+    # Weights as the recipe writes them, in exact numbers: rounding would cost a task its last edit.
+    weights = {task: Fraction(str(target.get(task, 0))) for task, n in sorted(available.items()) if n}
     total = sum(weights.values())
-    shares = {task: weight / total if total else 0.0 for task, weight in weights.items()}
+    shares = {task: weight / total if total else weight for task, weight in weights.items()}
     # The size of the mix at which each task runs out.
     ends = sorted(((available[task] / share, share) for task, share in shares.items() if share), reverse=True)
     reached = list(accumulate(share for _, share in ends))
-    size = next((end for (end, _), sum_ in zip(ends, reached, strict=True) if sum_ >= met - 1e-9), 0.0)
-    return {task: Quota(share, available[task], int(size * share + 1e-9)) for task, share in shares.items()}
+    least = Fraction(str(met))
+    size = next((end for (end, _), sum_ in zip(ends, reached, strict=True) if sum_ >= least), Fraction(0))
+    return {task: Quota(float(share), available[task], int(size * share)) for task, share in shares.items()}
 
 
 def choose(ids: Sequence[int], tasks: Sequence[str], quotas: Mapping[str, Quota], seed: int) -> list[bool]:

@@ -1,8 +1,8 @@
 """edit/subsets: which subsets go as a whole, over all drops, for a drop alone may hold a subset's worst part.
 
-An edit is bad that does not follow its instruction, or whose picture did not change at all (paper 5.3.1);
-edits that are no edits for other reasons say nothing of their subset. What is published is the list of
-dropped subsets, so that a new drop that drops none changes nothing downstream.
+Bad edits count, and those whose picture did not change at all (paper 5.3.1); edits that are no edits for
+other reasons say nothing of their subset. What is published is the list of dropped subsets by name, so that
+a new drop that drops none changes nothing downstream.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from infra.catalogue import Counts
 from infra.job import JobSpec
 from infra.manifest import Manifest, Output
 from infra.reporter import Reporter
+from jobs.curate.edit.bad import why_bad
 from jobs.curate.edit.pictures import show_audit
 from jobs.curate.stage import commit, kept_rows, read_catalogue, rejected_before
 from jobs.specs.edit import EditSubsetSettings
@@ -46,12 +47,13 @@ def run(spec: JobSpec[EditSubsetSettings], report: Reporter) -> Manifest:
     """Count the bad edits of each subset; publish the list of dropped subsets."""
     counts: dict[str, tuple[int, int]] = {}
     for folder in spec.inputs["edit/judged"]:
-        for subset, judged, bad in count_bad(folder, spec.settings.min_score):
+        for subset, judged, bad in count_bad(folder, spec.settings):
             before = counts.get(subset, (0, 0))
             counts[subset] = (before[0] + judged, before[1] + bad)
     audits = audit_subsets(counts, spec.settings)
     output = Output(spec.output)
-    dropped = pa.table({"subset": pa.array([one.subset for one in audits if one.dropped], pa.string())})
+    names = sorted(one.subset for one in audits if one.dropped)
+    dropped = pa.table({"subset": pa.array(names, pa.string())})
     entry = output.publish_table(DROPPED, dropped)
     show_audit(output, report, {one.subset: one.share for one in audits}, spec.settings.max_bad)
     return commit(spec, [entry], Counts(), _figures(audits))
@@ -78,25 +80,20 @@ def wilson(bad: int, judged: int) -> tuple[float, float]:
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
-def count_bad(folder: str, min_score: int) -> Iterable[tuple[str, int, int]]:
+def count_bad(folder: str, settings: EditSubsetSettings) -> Iterable[tuple[str, int, int]]:
     """Subset, edits judged, and bad ones among them, of a finished edit/judged."""
     kept = kept_rows(read_catalogue(folder))
     earlier = rejected_before(folder)
     unchanged = earlier.filter(pc.equal(earlier["reason"], "unchanged"))
     found: dict[str, tuple[int, int]] = {}
-    bad = [*is_bad(kept, min_score), *[True] * len(unchanged)]
-    for subset, wrong in zip(
+    wrong = why_bad(kept, settings.min_score, settings.max_changed)
+    bad = [*(why is not None for why in wrong), *[True] * len(unchanged)]
+    for subset, is_bad in zip(
         [*kept["subset"].to_pylist(), *unchanged["subset"].to_pylist()], bad, strict=True
     ):
         judged, number = found.get(subset, (0, 0))
-        found[subset] = (judged + 1, number + wrong)
+        found[subset] = (judged + 1, number + is_bad)
     return [(subset, *counts) for subset, counts in found.items()]
-
-
-def is_bad(judged: pa.Table, min_score: int) -> list[bool]:
-    """Which of the judged edits are bad."""
-    verdicts = zip(judged["follows"].to_pylist(), judged["score"].to_pylist(), strict=True)
-    return [not follows or score < min_score for follows, score in verdicts]
 
 
 def _figures(audits: list[Audit]) -> dict[str, Any]:

@@ -5,10 +5,13 @@ Rules are tried in order, and the first that fits wins; where none does, the tas
 1.  What is to be written, or done to letters and words, is `text`.
 2.  A manner of drawing or processing named as the goal ("as a watercolour", "black and white") is `style`.
 3.  A background that is changed itself ("change the background to ..") is `background`.
-4.  Words of the camera are `zoom` or `viewpoint`; light, weather and time as the goal are `lighting`.
+4.  Words of the camera are `zoom` or `viewpoint`, unless something is put there ("add a cat from the
+    side"); light, weather and time as the goal are `lighting`.
 5.  A size at the end of a change is `resize`, a colour or material there `recolour`; another place, pose
     or expression is `move`; "replace", "turn .. into", "change .. to" are `replace`.
 6.  Else the verb: `remove`, then `add`.
+
+Verbs that are nouns as well (a mirror, a pan) count only where the instruction begins with them.
 """
 
 from __future__ import annotations
@@ -39,8 +42,9 @@ _TIMES = (
     "spring|rainy|snowy|foggy|sunny|cloudy|stormy"
 )
 _GROUND = "(?:background|backdrop)"
-_CHANGE = "change|make|turn|paint|dye|tint|colou?r|recolou?r|alter|convert|set|transform"
+_CHANGE = "change|make|turn|paint|colou?r|recolou?r|alter|convert|set|transform"
 _BETWEEN = r"(?:(?!in\b|from\b|on\b|of\b|to\b)[\w']+\s+)*"
+_POLITELY = r"^\W*(?:(?:please|can|could|will|would|you|someone|anyone|somebody|anybody|just|now)\W+)*"
 _END = r"(?:\s+(?:colou?r|instead|please|now|in colou?r|tone|material))*\W*$"
 
 
@@ -52,6 +56,17 @@ def task_by_words(instruction: str) -> EditTask | None:
 def _rule(task: EditTask, *choices: str) -> Rule:
     """Any of these, as whole words in any case."""
     return task, re.compile(rf"\b(?:{'|'.join(choices)})(?!\w)", re.IGNORECASE)
+
+
+def _leading_rule(task: EditTask, *verbs: str) -> Rule:
+    """The instruction begins with one of these, politely or not."""
+    return task, re.compile(rf"{_POLITELY}(?:{'|'.join(verbs)})(?!\w)", re.IGNORECASE)
+
+
+def _angle_rule(task: EditTask, *choices: str) -> Rule:
+    """Any of these, where the instruction does not begin by putting something there: of that they speak."""
+    placed = rf"{_POLITELY}(?:add|put|place|insert)\b"
+    return task, re.compile(rf"(?!{placed})^.*\b(?:{'|'.join(choices)})(?!\w)", re.IGNORECASE)
 
 
 _RULES: tuple[Rule, ...] = (
@@ -79,14 +94,16 @@ _RULES: tuple[Rule, ...] = (
     ),
     _rule("zoom", "zoom", "close[- ]?up", "closer (?:look|view|shot)", "camera (?:closer|nearer)"),
     _rule("zoom", "from (?:further|farther|nearer)"),
-    _rule("viewpoint", "rotate", "flip", "mirror", "mirrored", "crop", "tilt", "pan", "upside down"),
-    _rule("viewpoint", "left and right", r"(?:turn|spin)\b.*\b(?:degrees|clockwise|counterclockwise)"),
-    _rule("viewpoint", "viewpoint", "camera (?:angle|position)", "move the camera", "perspective"),
-    _rule("viewpoint", "bird'?s[- ]eye", "aerial", "top[- ]down", "(?:side|front|rear|back) view"),
-    _rule("viewpoint", "from (?:above|below|behind|the (?:side|front|back|top|left|right))"),
-    _rule("viewpoint", "(?:different|another|low|high) angle"),
+    _leading_rule("viewpoint", "rotate", "flip", "mirror", "crop", "tilt", "pan"),
+    _angle_rule("viewpoint", "mirrored", "upside down", "left and right"),
+    _angle_rule("viewpoint", r"(?:turn|spin)\b.*\b(?:degrees|clockwise|counterclockwise)"),
+    _angle_rule("viewpoint", "viewpoint", "camera (?:angle|position)", "move the camera", "perspective"),
+    _angle_rule("viewpoint", "bird'?s[- ]eye", "aerial", "top[- ]down", "(?:side|front|rear|back) view"),
+    _angle_rule("viewpoint", "from (?:above|below|behind|the (?:side|front|back|top|left|right))"),
+    _angle_rule("viewpoint", "(?:different|another|low|high) angle"),
     _rule("lighting", "lighting", "brightness", "exposure", r"illuminat\w*", "relight", "brighten", "darken"),
-    _rule("lighting", "lighten", "dim", "fade", "brighter", "darker", "(?:over|under)exposed"),
+    _leading_rule("lighting", "dim", "fade"),
+    _rule("lighting", "lighten", "brighter", "darker", "(?:over|under)exposed", rf"make\b.*\bdim{_END}"),
     _rule("lighting", "(?:twice|half) as bright"),
     _rule("lighting", rf"(?:make|turn|change|set|into|to|at|look like|during)\b.*\b(?:{_TIMES}){_END}"),
     _rule("resize", rf"(?:make|change|turn|set)\b.*\b(?:{_SIZES}){_END}"),
@@ -94,7 +111,8 @@ _RULES: tuple[Rule, ...] = (
         "resize", "enlarge", "shrink", "resize", "scale (?:up|down)", "size of", "(?:double|half) the size"
     ),
     _rule("recolour", rf"(?:{_CHANGE})\b(?!.*\binto an? (?:{_COLOURS})\b).*\b{_SHADES}{_END}"),
-    _rule("recolour", "recolou?r", "repaint", "dye", "tint"),
+    _leading_rule("recolour", "dye", "tint"),
+    _rule("recolour", "recolou?r", "repaint"),
     _rule("recolour", "(?:change|alter|swap) (?:the |its |his |her )?colou?rs?"),
     _rule("recolour", rf"give\b.*\b{_SHADES} colou?r"),
     _rule("move", "move", "shift", "relocate", "slide", "drag", "reposition", "(?:change|trade|swap) places"),

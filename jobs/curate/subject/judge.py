@@ -22,7 +22,7 @@ from jobs.recipe import Captions
 from jobs.recipe.vlm import SourceText
 from jobs.specs.subject import ConfirmSettings
 from jobs.units import Unit
-from jobs.vlm import Question, Reply, open_vlm, usage
+from jobs.vlm import Question, Reply, check_reached, open_vlm, usage
 from jobs.vlm.answers import SubjectVerdict
 
 Row = dict[str, Any]
@@ -57,7 +57,9 @@ class ConfirmWorker:
         """
         part, images = unit.payload, self._read(unit.payload)
         own = [self._own(pair, part, images) for pair in part.pairs]
-        replies = list(self._vlm.ask(map(_question, part.pairs, [images] * len(own), own)))
+        questions = (_question(pair, part, images, one) for pair, one in zip(part.pairs, own, strict=True))
+        replies = list(self._vlm.ask(questions))
+        check_reached(replies, self._settings.vlm)
         verdicts = self._verdicts(unit, replies, own)
         files = [self._output.publish_table(f"data/{unit.name}{SUFFIX}", verdicts)]
         documents = [
@@ -84,7 +86,10 @@ class ConfirmWorker:
         if not isinstance(self._settings.vlm, SourceText):
             return None
         rows = [part.pictures[pair[side]] for side in ("reference", "target")]
-        told = [Told(images[row["source"]], row["caption"], row["truth"], row["group"]) for row in rows]
+        told = [
+            Told(images[row["source"]], _pixels(row), row["caption"], row["truth"], row["group"])
+            for row in rows
+        ]
         return own_verdict(told[0], told[1], self._words)
 
     def _verdicts(
@@ -118,14 +123,21 @@ def judge_reply(reply: Reply[SubjectVerdict], own: Own | None) -> tuple[str | No
     return None, None
 
 
-def _question(pair: Row, images: Images, own: Own | None) -> Question[SubjectVerdict]:
+def _question(pair: Row, part: Part, images: Images, own: Own | None) -> Question[SubjectVerdict]:
+    sides = (pair["reference"], pair["target"])
     return Question(
         key=format_id(pair["sample_id"]),
         prompt=PROMPT,
         answer=SubjectVerdict,
-        images=(images[pair["reference"]], images[pair["target"]]),
+        images=tuple(images[side] for side in sides),
         own=own.verdict if own else None,
+        max_pixels=max(_pixels(part.pictures[side]) for side in sides),
     )
+
+
+def _pixels(picture: Row) -> int:
+    """Width times height, as scored."""
+    return int(picture["width"] * picture["height"])
 
 
 def _told(answer: SubjectVerdict, own: Own | None, target: Row, lot: int) -> Row:

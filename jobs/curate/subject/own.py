@@ -25,6 +25,8 @@ class Told:
     """One picture of a pair, as its source has it."""
 
     image: bytes
+    pixels: int
+    """Width times height, as scored: no larger picture is decoded."""
     caption: str | None
     truth: str | None
     group: str
@@ -59,7 +61,7 @@ def _by_scene(reference: Told, target: Told, truths: list[AlbumTruth]) -> Own:
     words = phrase(subject.kind or "shape", 1, subject.color or "", subject.size or "")
     if truths[0].subject != subject or not all(truth.shows_subject for truth in truths):
         return _nothing("no_shared_subject", f"not in both: {words}")
-    if not all(sees(decode(told.image), subject) for told in (reference, target)):
+    if not all(sees(decode(told.image, told.pixels), subject) for told in (reference, target)):
         return _nothing("subject_not_seen", f"the pixels of one show no {words.partition(' ')[2]}")
     return Own(SubjectVerdict(shared=True, kind="object", subject=words), same=True)
 

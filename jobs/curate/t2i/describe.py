@@ -23,7 +23,7 @@ from jobs.curate.t2i.documents import read_originals
 from jobs.recipe import Captions
 from jobs.specs.t2i import CaptionSettings
 from jobs.units import Unit, run_units
-from jobs.vlm import Question, Reply, merge_usage, open_vlm, usage
+from jobs.vlm import Question, Reply, check_reached, merge_usage, open_vlm, usage
 from jobs.vlm.answers import Caption
 
 _SCHEMA = pa.schema(
@@ -70,6 +70,8 @@ class Describer:
     def __call__(self, unit: Unit[Part]) -> Receipt:
         """Publish `data/<unit>.parquet`."""
         limits, replies = self._settings.captions, list(self._vlm.ask(self._questions(unit.payload)))
+        assert self._settings.vlm is not None
+        check_reached(replies, self._settings.vlm)
         by_id = {format_id(row["sample_id"]): row for row in unit.payload.rows}
         rows = [
             {"source": by_id[reply.key]["source"], "text": text, "reason": reason, "detail": detail}

@@ -22,6 +22,7 @@ from jobs.semantic.encoder import load_encoder
 
 LOADING_ERRORS = (
     OSError,
+    EOFError,
     RuntimeError,
     ValueError,
     TypeError,
@@ -91,7 +92,7 @@ class OpenClip:
             name = f"{_LOCAL}{Path(name.removeprefix(_LOCAL)).expanduser()}"
         try:
             model, prepare = open_clip.create_model_from_pretrained(name)
-            self._tokenize = open_clip.get_tokenizer(name)
+            self._tokenize = open_clip.get_tokenizer(name, **_tokenizer_options(name))
         except LOADING_ERRORS as error:
             what = f"open_clip cannot load {name}: {one_line(error)}"
             raise UserError(what, setting, "Check the name, or download it and use local-dir:") from error
@@ -113,6 +114,17 @@ class OpenClip:
     def scale(self) -> float:
         """What a cosine is multiplied by to be a logit."""
         return float(self._model.logit_scale.detach().exp())
+
+
+def _tokenizer_options(name: str) -> dict[str, bool]:
+    """What overrules a model's own configuration, which may ask for a tokenizer whose code is to be run.
+
+    open_clip's built-in tokenizer, of models that name none, runs none and takes no such option.
+    """
+    import open_clip
+
+    text = (open_clip.get_model_config(name) or {}).get("text_cfg", {})
+    return {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
 
 
 def _unit(vectors_1D: list[Tensor]) -> Tensor:

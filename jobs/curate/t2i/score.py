@@ -2,7 +2,7 @@
 
 `data/<shard>.scores.parquet` has the scores, the colours that duplicates are told by, and a thumbnail.
 Rejected is only what the source cannot give or what cannot be decoded. All that judges comes later and
-works on what is stored here, so a changed threshold opens no picture again.
+works on what is stored here, so a changed threshold scores nothing again.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ By picture, the words of a topic are embedded and compared with the pictures' st
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 
 import pyarrow as pa
@@ -81,5 +82,6 @@ def _pattern(words: list[str]) -> re.Pattern[str]:
 
 
 def _fold(text: str) -> str:
-    """Case and whitespace folded, so that phrases match across line breaks."""
-    return " ".join(text.casefold().split())
+    """Case, whitespace and spellings of one letter folded, so that phrases match across line breaks."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())

@@ -53,6 +53,9 @@ _REASONS: dict[str, tuple[str, Test]] = {
 }
 """Reason: the measure it looks at, and whether a text is to go."""
 
+_PROPOSED = 0.99
+"""Share of the pairs at the limit that buckets are to propose."""
+
 
 def run(spec: JobSpec[TextFilterSettings], report: Reporter) -> Manifest:
     """Decide about every text of the drop."""
@@ -97,11 +100,12 @@ def _exact(rows: list[Row], _duplicates: TextDuplicates) -> list[int | None]:
 def _near(rows: list[Row], duplicates: TextDuplicates) -> list[int | None]:
     """For each text the first kept one before it that is as similar as the limit, or None.
 
-    Buckets only propose; the estimate from the whole signature decides.
+    Buckets only propose, nearly all pairs at the limit and more of those beyond it; the estimate from the
+    whole signature decides.
     """
     if duplicates.min_similarity >= 1.0:
         return [None] * len(rows)
-    index = MinHashLSH(threshold=duplicates.min_similarity, num_perm=PERMUTATIONS)
+    index = MinHashLSH(num_perm=PERMUTATIONS, params=_bands(duplicates.min_similarity))
     signatures = [read_signature(row["signature"]) for row in rows]
     found: list[int | None] = []
     for number, signature in enumerate(signatures):
@@ -112,3 +116,14 @@ def _near(rows: list[Row], duplicates: TextDuplicates) -> list[int | None]:
         if match is None:
             index.insert(str(number), signature)
     return found
+
+
+def _bands(limit: float) -> tuple[int, int]:
+    """Bands and hashes of each: the longest bands of which two texts at the limit still share one.
+
+    With b bands of r hashes, texts of similarity s share a band with the probability 1 - (1 - s**r)**b.
+    """
+    rows = range(1, PERMUTATIONS // 2 + 1)
+    enough = (r for r in rows if 1 - (1 - limit**r) ** (PERMUTATIONS // r) >= _PROPOSED)
+    longest = max(enough, default=1)
+    return PERMUTATIONS // longest, longest

@@ -21,6 +21,7 @@ from infra.errors import UserError
 from infra.job import JobSpec
 from infra.manifest import FileEntry, Manifest, Output, Receipt, read_manifest
 from infra.reporter import Reporter
+from jobs.curate.duplicates import exact_duplicates
 from jobs.curate.parts import UNIT_BYTES, Part, Row, match
 from jobs.curate.stage import (
     CATALOGUE,
@@ -44,37 +45,48 @@ from jobs.sources.shards import read_shards
 from jobs.specs.text import TextMixSettings
 from jobs.units import Unit, run_units
 
+_ROW = ["drop", "shard", "source", "subset", "sample_id", "sha256"]
+"""What workers are told of a text."""
+
+_SIGNATURE = "signature"
+"""Half a kilobyte of each text, which nobody compares from here on."""
+
 
 def run(spec: JobSpec[TextMixSettings], report: Reporter) -> Manifest:
     """Choose texts of every subset and publish them.
 
     Raises:
-        UserError: a weight is of a subset that is not there.
+        UserError: a weight is of a subset that is not there, or of which no text is left.
     """
     output = Output(spec.output)
     folders = spec.inputs["text/filtered"]
-    catalogue = merge([_kept(folder) for folder in folders])
-    _check(spec.settings.weights, {_part(subset) for subset in catalogue["subset"].to_pylist()})
-    catalogue = _repeated(_choose(catalogue, spec.settings.weights, spec.seed))
-    units = _plan(kept_rows(catalogue).to_pylist(), folders)
+    earlier = merge([rejected_before(folder).drop_columns([_SIGNATURE]) for folder in folders])
+    catalogue = _reject_repeated(merge([_kept(folder) for folder in folders]))
+    available = _characters(kept_rows(catalogue))
+    _check(spec.settings.weights, set(available), {_part(subset) for subset in earlier["subset"].to_pylist()})
+    limits = quotas(available, spec.settings.weights)
+    catalogue = _reject_beyond(catalogue, limits, spec.seed)
+    units = _plan(kept_rows(catalogue).select(_ROW).to_pylist(), folders)
     work = partial(write_unit, output=output, settings=spec.settings)
     receipts = run_units(output, units, work, report, spec.resources, noun="texts")
-    earlier = [rejected_before(folder) for folder in folders]
-    whole = merge([with_stage(catalogue.drop_columns(["drop"]), spec.asset), *earlier])
+    whole = merge([with_stage(catalogue.drop_columns(["drop"]), spec.asset), earlier])
     files = [output.publish_table(CATALOGUE, whole), *(f for r in receipts for f in r.files)]
-    figures = _figures(catalogue, spec.settings.weights)
+    figures = _figures(kept_rows(catalogue), available, limits)
     show_mixed(output, report, whole, figures["subsets"])
     return commit(spec, files, count_rows(catalogue), figures)
 
 
-def _check(weights: Mapping[str, float], subsets: set[str]) -> None:
-    """Refuse a weight of a subset without texts: misspelt, it would decide that nothing is taken."""
-    if missing := sorted(weights.keys() - subsets):
-        names = ", ".join(repr(subset) for subset in sorted(subsets)) or "none"
-        what = f"there are no texts of the subset {missing[0]!r}"
-        raise UserError(
-            what, "recipe, curation.text.weights", f"Correct the name; subsets with texts: {names}"
-        )
+def _check(weights: Mapping[str, float], subsets: set[str], rejected: set[str]) -> None:
+    """Refuse a weight of a subset without texts: misspelt or used up, it would have no share."""
+    where = "recipe, curation.text.weights"
+    if unknown := sorted(weights.keys() - subsets - rejected):
+        names = ", ".join(repr(subset) for subset in sorted(subsets | rejected)) or "none"
+        what = f"there are no texts of the subset {unknown[0]!r}"
+        raise UserError(what, where, f"Correct the name; subsets with texts: {names}")
+    if missing := sorted(subset for subset in weights.keys() - subsets if weights[subset]):
+        what = f"all texts of the subset {missing[0]!r} were rejected"
+        mend = "Take its weight out, or see in text/filtered why, and change curation.text.filters"
+        raise UserError(what, where, mend)
 
 
 def write_unit(unit: Unit[Part], output: Output, settings: TextMixSettings) -> Receipt:
@@ -120,35 +132,30 @@ def _same(row: Row, record: TextRecord) -> bool:
 
 def _kept(folder: str) -> pa.Table:
     """The rows that a drop hands on, with the column `drop`."""
-    kept = kept_rows(read_catalogue(folder))
+    kept = kept_rows(read_catalogue(folder)).drop_columns([_SIGNATURE])
     return set_column(kept, "drop", [str(read_manifest(folder).partition)] * len(kept), pa.string())
 
 
-def _choose(catalogue: pa.Table, weights: Mapping[str, float], seed: int) -> pa.Table:
-    """Reject what goes over the quota of its subset."""
-    characters = catalogue["characters"].to_pylist()
-    subsets = [_part(subset) for subset in catalogue["subset"].to_pylist()]
-    limits = quotas(_characters(subsets, characters), weights)
-    chosen = choose(catalogue["sample_id"].to_pylist(), subsets, characters, limits, seed)
-    reasons = [None if keep else "over_quota" for keep in chosen]
-    details = [
-        None if keep else f"{subset or 'texts'}: the quota is {limits.get(subset, 0)} characters"
-        for keep, subset in zip(chosen, subsets, strict=True)
-    ]
+def _reject_repeated(catalogue: pa.Table) -> pa.Table:
+    """A text that two drops have stays in the first: duplicates were looked for within drops."""
+    firsts = exact_duplicates(catalogue["sha256"].to_pylist())
+    reasons = [None if first is None else "exact_duplicate" for first in firsts]
+    details = [None if first is None else "of a text of another drop" for first in firsts]
     return reject(catalogue, list(reasons), list(details))
 
 
-def _repeated(catalogue: pa.Table) -> pa.Table:
-    """Reject a text that another drop has, too: duplicates were looked for within drops."""
-    ids, known = catalogue["sample_id"].to_pylist(), catalogue["reason"].to_pylist()
-    details = catalogue["detail"].to_pylist()
-    seen: set[int] = set()
-    for number, (id_, reason) in enumerate(zip(ids, known, strict=True)):
-        if reason is None and id_ in seen:
-            known[number], details[number] = "exact_duplicate", "of a text of another drop"
-        elif reason is None:
-            seen.add(id_)
-    return reject(catalogue, known, details)
+def _reject_beyond(catalogue: pa.Table, limits: Mapping[str, int], seed: int) -> pa.Table:
+    """What goes over the quota of its subset."""
+    reasons, details = catalogue["reason"].to_pylist(), catalogue["detail"].to_pylist()
+    left = [number for number, reason in enumerate(reasons) if reason is None]
+    rows = catalogue.take(pa.array(left, pa.int64()))
+    subsets = [_part(subset) for subset in rows["subset"].to_pylist()]
+    chosen = choose(rows["sample_id"].to_pylist(), subsets, rows["characters"].to_pylist(), limits, seed)
+    for number, keep, subset in zip(left, chosen, subsets, strict=True):
+        if not keep:
+            reasons[number] = "over_quota"
+            details[number] = f"{subset or 'texts'}: the quota is {limits[subset]} characters"
+    return reject(catalogue, reasons, details)
 
 
 def _plan(rows: list[Row], folders: list[str]) -> list[Unit[Part]]:
@@ -166,14 +173,9 @@ def _plan(rows: list[Row], folders: list[str]) -> list[Unit[Part]]:
     return units
 
 
-def _figures(catalogue: pa.Table, weights: Mapping[str, float]) -> dict[str, Any]:
+def _figures(kept: pa.Table, available: Mapping[str, int], limits: Mapping[str, int]) -> dict[str, Any]:
     """Characters there were, were to be taken and were taken, by subset."""
-    kept = kept_rows(catalogue)
-    available, taken = (
-        _characters([_part(s) for s in table["subset"].to_pylist()], table["characters"].to_pylist())
-        for table in (catalogue, kept)
-    )
-    limits = quotas(available, weights)
+    taken = _characters(kept)
     return {
         "texts": len(kept),
         "characters": sum_of(kept, "characters"),
@@ -184,10 +186,11 @@ def _figures(catalogue: pa.Table, weights: Mapping[str, float]) -> dict[str, Any
     }
 
 
-def _characters(subsets: list[str], characters: list[int]) -> Counter[str]:
+def _characters(rows: pa.Table) -> Counter[str]:
+    """Characters of each part of the mix."""
     found: Counter[str] = Counter()
-    for subset, number in zip(subsets, characters, strict=True):
-        found[subset] += number
+    for subset, number in zip(rows["subset"].to_pylist(), rows["characters"].to_pylist(), strict=True):
+        found[_part(subset)] += number
     return found
 
 

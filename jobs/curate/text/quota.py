@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 
 def quotas(available: Mapping[str, int], weights: Mapping[str, float]) -> dict[str, int]:
@@ -20,8 +21,9 @@ def quotas(available: Mapping[str, int], weights: Mapping[str, float]) -> dict[s
     """
     if not weights:
         return dict(available)
-    wanted = {subset: weights.get(subset, 0.0) for subset in available}
-    factor = min((available[s] / w for s, w in wanted.items() if w > 0), default=0.0)
+    # Weights as the recipe writes them, in exact numbers: rounding would cost the scarcest its last texts.
+    wanted = {subset: Fraction(str(weights.get(subset, 0))) for subset in available}
+    factor = min((available[s] / w for s, w in wanted.items() if w > 0), default=Fraction(0))
     return {subset: int(factor * weight) for subset, weight in wanted.items()}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,8 +13,7 @@ from infra.document import Document, TextSegment
 from infra.manifest import Output
 from infra.reporter import Reporter
 from jobs.curate.stage import kept_rows
-from jobs.curated import Media, iter_unit
-from jobs.images import decode
+from jobs.curated import Media, first_picture, iter_unit
 from jobs.pictures.charts import FunnelStage, bar_chart, funnel
 from jobs.pictures.sheets import contact_sheet
 
@@ -66,7 +64,7 @@ def _chosen(folder: str, tars: Iterable[str], task: str | None) -> list[tuple[Do
 
 def _sheet(output: Output, report: Reporter, name: str, found: list[tuple[Document, Media]]) -> None:
     if found:
-        images: list[Any] = [decode(next(iter(media.values()))) for _, media in found]
+        images = [first_picture(document, media) for document, media in found]
         _publish(output, report, name, contact_sheet(images, [_label(document) for document, _ in found]))
 
 

@@ -15,8 +15,7 @@ from infra.manifest import FileEntry, Manifest, Output, Receipt, read_manifest, 
 from infra.reporter import Reporter
 from jobs.curate.stage import CATALOGUE, commit, count_rows, only_input
 from jobs.curate.understanding.recognise import Recogniser
-from jobs.curated import Media, iter_unit
-from jobs.images import decode
+from jobs.curated import Media, first_picture, iter_unit
 from jobs.specs.understanding import ReadTextSettings
 from jobs.units import Unit, run_units
 
@@ -72,7 +71,7 @@ class Reader:
         return Receipt(unit=unit.name, files=(entry,), counts=Counts(total=len(rows), kept=len(rows)))
 
     def _row(self, document: Document, media: Media, unit: str) -> dict[str, Any]:
-        found = self._recognise(decode(next(iter(media.values()))))
+        found = self._recognise(first_picture(document, media))
         return {
             "sample_id": document.sample_id,
             "source": document.metadata["source"],

@@ -27,7 +27,7 @@ from jobs.curate.understanding.tasks import FoundText, Task, choose_task, questi
 from jobs.curated import Media, iter_unit, tar_bytes
 from jobs.specs.understanding import WriteSettings
 from jobs.units import Unit, run_units
-from jobs.vlm import Question, Reply, open_vlm, usage
+from jobs.vlm import Question, Reply, check_reached, open_vlm, usage
 from jobs.vlm.answers import Answer
 from jobs.vlm.usage import merge_usage
 
@@ -108,6 +108,7 @@ class Writer:
                 row["sample_id"] = document.sample_id
             rows.append(row)
             replies += [reply] if reply else []
+        check_reached(replies, self._plan.settings.vlm)
         output = self._plan.output
         table = pa.Table.from_pylist(rows, schema=_SCHEMA)
         entries = (

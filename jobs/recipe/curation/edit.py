@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -89,7 +90,8 @@ class EditCuration(Section):
     tasks: Literal["words", "vlm"] = "words"
     """Who says which task an edit is of, where its source does not: words of the instruction, or `vlm`."""
     max_changed: float = Field(default=0.9, ge=0, le=1)
-    """Of `measured`: share of visibly changed pixels beyond which a local edit has changed all."""
+    """Of `measured`, for edits without a truth: share of visibly changed pixels beyond which a local edit
+    has changed all, and is bad."""
     min_score: int = Field(default=7, ge=0, le=10)
     """An edit with a lower score is bad, as is one that the judge says does not follow its instruction."""
     max_bad: float = Field(default=0.05, ge=0, le=1)
@@ -109,6 +111,7 @@ class EditCuration(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if min(self.target.values(), default=0) < 0 or not sum(self.target.values()) > 0:
-            raise ValueError("target needs weights that are not negative, one of them above 0")
+        weights = self.target.values()
+        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+            raise ValueError("target needs finite weights that are not negative, one of them above 0")
         return self

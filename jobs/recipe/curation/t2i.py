@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jobs.recipe.section import Section
+from jobs.recipe.section import Section, Weights
 
 
 class Filters(Section):
@@ -50,7 +50,9 @@ class OpenClipEmbedder(Section):
     """A published model, loaded with open_clip."""
 
     kind: Literal["open_clip"] = "open_clip"
-    model: str = Field(default="hf-hub:timm/ViT-SO400M-16-SigLIP2-384", pattern="^(hf-hub|local-dir):.")
+    model: Annotated[str, Weights()] = Field(
+        default="hf-hub:timm/ViT-SO400M-16-SigLIP2-384", pattern="^(hf-hub|local-dir):."
+    )
     """`hf-hub:owner/name`, or `local-dir:` with a folder in which such a model lies."""
 
 
@@ -65,10 +67,10 @@ class LaionAesthetic(Section):
     """LAION's improved aesthetic predictor: people's ratings from 1 to 10, predicted from CLIP embeddings."""
 
     kind: Literal["laion"] = "laion"
-    weights: str
+    weights: Annotated[str, Weights()]
     """A `.safetensors` or `.pth` file in LAION's layout, `layers.0.weight` and so on, or
     `hf-hub:owner/name/file`. Nothing is unpickled."""
-    clip: str = Field(
+    clip: Annotated[str, Weights()] = Field(
         default="hf-hub:timm/vit_large_patch14_clip_224.openai", pattern="^(hf-hub|local-dir):."
     )
     """The CLIP that the predictor was trained on, for open_clip."""
@@ -162,6 +164,11 @@ class T2ICuration(Section):
     def _check(self) -> Self:
         if self.selection != Selection() and self.embedded is None:
             raise ValueError("selection works on embeddings; add `embedding: {}`")
+        target = self.balance.target
+        topics = sorted({*self.topics.taxonomy, self.topics.other})
+        if isinstance(target, dict) and (unknown := sorted(target.keys() - set(topics))):
+            words = ", ".join(map(repr, unknown))
+            raise ValueError(f"balance.target names {words}, the topics are: {', '.join(map(repr, topics))}")
         return self
 
     @property

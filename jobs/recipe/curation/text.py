@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import math
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from jobs.recipe.section import Section
 
@@ -47,3 +50,10 @@ class TextCuration(Section):
     weights: dict[str, float] = Field(default_factory=dict)
     """Share of each subset in the mix, by characters, up to a common factor. Subsets are the parts of a `mix`
     source. Left out: everything is taken as it comes."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        weights = self.weights.values()
+        if not all(0 <= weight < math.inf for weight in weights) or (weights and not any(weights)):
+            raise ValueError("weights are finite numbers that are not negative, one of them above 0")
+        return self

@@ -189,6 +189,7 @@ ANSWERS: dict[str, Callable[[Handler, int], None]] = {
     "loop": _redirect("/loop"),
     "to-file": _redirect("file:///etc/passwd"),
     "to-nowhere": _redirect("http://[::1"),
+    "to-empty-label": _redirect("http://a..b/"),
     "to-private": lambda handler, _: handler.say(
         302, b"", {"Location": handler.server.url("/picture/1", "127.0.0.2")}
     ),
@@ -211,6 +212,12 @@ ANSWERS: dict[str, Callable[[Handler, int], None]] = {
     "fake": _typed("image/jpeg", b"<html>not found</html>"),
     "empty": _typed("image/jpeg", b""),
     "packed": _typed("image/jpeg", picture(), **{"Content-Encoding": "gzip"}),
+    "odd-picture": _typed("image/jp\xe9g", picture()),
+    "odd-page": _typed("text/ht\xe9ml", b"<html>"),
+    "odd-encoding": _typed("image/jpeg", picture(), **{"Content-Encoding": "\xe9"}),
+    "odd-date": lambda handler, _: handler.say(
+        503, b"", {"Retry-After": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}
+    ),
     "noai": _tagged("noai"),
     "noai-ours": _tagged("nextscale: noimageai"),
     "noai-others": _tagged("otherbot: noai, noindex"),

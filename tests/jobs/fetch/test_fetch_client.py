@@ -47,6 +47,7 @@ CASES: dict[str, tuple[str, str | None, int | None, int]] = {
     "/loop": ("rejected", "too_many_redirects", None, 1),
     "/to-file": ("rejected", "bad_scheme", None, 1),
     "/to-nowhere": ("rejected", "bad_url", None, 1),
+    "/to-empty-label": ("rejected", "bad_url", None, 1),
     "/no-place": ("rejected", "http_status", 302, 1),
     "/status/404": ("rejected", "gone", 404, 1),
     "/status/410": ("rejected", "gone", 410, 1),
@@ -67,6 +68,10 @@ CASES: dict[str, tuple[str, str | None, int | None, int]] = {
     "/fake": ("rejected", "not_a_picture", 200, 1),
     "/empty": ("rejected", "not_a_picture", 200, 1),
     "/packed": ("rejected", "not_a_picture", 200, 1),
+    "/odd-picture": ("kept", None, 200, 1),
+    "/odd-page": ("rejected", "not_a_picture", 200, 1),
+    "/odd-encoding": ("rejected", "not_a_picture", 200, 1),
+    "/odd-date": ("errored", "server_error", 503, 2),
     "/noai": ("rejected", "noai", 200, 1),
     "/noai-ours": ("rejected", "noai", 200, 1),
     "/noai-others": ("kept", None, 200, 1),
@@ -88,6 +93,8 @@ def test_whatever_a_server_does_has_an_outcome(path: str, outcomes: dict[str, Ou
     found = outcomes[path]
     assert (found.status, found.reason, found.http_status, found.attempts) == CASES[path]
     assert (found.detail is None) == (found.reason is None)
+    for text in (found.detail, found.content_type):
+        assert (text or "").encode().decode() == (text or ""), "it can be stored"
 
 
 def test_no_url_is_asked_more_often_than_its_attempts(
@@ -170,6 +177,10 @@ def test_a_dead_server_is_an_error_that_may_pass(limits: Callable[..., Fetch], t
         ("http://a:99999999/", "bad_url"),
         ("http://127.1/", "bad_url"),
         ("http://2130706433/", "bad_url"),
+        ("http://foo..example.com/x.jpg", "bad_url"),
+        ("http://.example.com/a.jpg", "bad_url"),
+        (f"http://{'a' * 64}.example.com/a.jpg", "bad_url"),
+        ("http://\u2488.com/x", "bad_url"),
     ],
 )
 def test_what_is_no_url_of_the_web_is_refused(

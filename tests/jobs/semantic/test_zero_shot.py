@@ -27,6 +27,9 @@ from jobs.semantic.pictures import Drop
 from jobs.semantic.zero_shot import PictureClassifier, Verdict
 from jobs.specs import SemanticSettings
 from jobs.specs.t2i import EmbedSettings, TopicSettings
+from model.semantic import new_semantic_encoder, save_semantic_encoder
+from model.text import load_text_tokenizer
+from model.tokenizer import TokenizerConfig
 
 Spec = JobSpec[SemanticSettings]
 Classify = Callable[..., str]
@@ -78,7 +81,7 @@ def classify(tmp_path_factory: pytest.TempPathFactory, unseen: Drop, embedded: C
             fingerprint="f",
             inputs=inputs | ({"tokenizer/semantic": [words]} if words else {}),
             output=str(tmp_path_factory.mktemp("topics")),
-            settings=TopicSettings(topics=by, embedding=Embedding()),
+            settings=TopicSettings(topics=by, order=list(by.taxonomy), embedding=Embedding()),
         )
         topics.run(spec, SilentReporter())
         return spec.output
@@ -187,6 +190,14 @@ def test_a_published_siglip2_serves_with_its_own_tokenizer(trained: Spec, tmp_pa
     upper, lower, other = encoder.texts(["A Red Square", "a red square", "a blue square"])
     assert upper.equal(lower)
     assert not other.equal(lower)
+
+
+def test_an_encoder_without_its_tokenizer_is_one_line(tmp_path: Path) -> None:
+    """transformers then makes up one without a word, to which all texts are equal."""
+    encoder = new_semantic_encoder(TokenizerConfig.preset("tiny"), load_text_tokenizer(), 0)
+    save_semantic_encoder(encoder, tmp_path)
+    with pytest.raises(UserError, match="no tokenizer with words at"):
+        load_encoder(str(tmp_path))
 
 
 def test_no_encoder_at_a_place_is_one_line(tmp_path: Path) -> None:

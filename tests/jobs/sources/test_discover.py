@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from infra import storage
@@ -21,7 +23,7 @@ from jobs.recipe import (
     TokenizerStage,
     WebDatasetSource,
 )
-from jobs.recipe.sources import Mix
+from jobs.recipe.sources import JsonlSource, Mix, ReLaionSource
 from jobs.sources.discover import discover, raw_output
 from jobs.sources.read import read_pictures
 from jobs.sources.shards import read_shards
@@ -150,3 +152,52 @@ def test_a_mix_has_the_shards_of_every_part_and_each_family_its_own_drops(tmp_pa
     assert len(drops) == 2
     records = [record for shard in shards for record in read_pictures(plan.sources.t2i, shard, 1 << 20)]
     assert len({record.source for record in records}) == 35
+
+
+def test_a_file_that_was_not_readable_once_is_listed_whole_the_next_time(tmp_path: Path) -> None:
+    """Same URI, size and time: only what was counted differs."""
+    path, home = tmp_path / "in" / "a.parquet", str(tmp_path / "home")
+    path.parent.mkdir()
+    pq.write_table(pa.table({"url": ["http://a/0"] * 9, "caption": ["a"] * 9}), path)
+    whole, times = path.read_bytes(), (1_700_000_000, 1_700_000_000)
+    plan = recipe(ReLaionSource(uri=str(path.parent)))
+    records = []
+    for data in (bytes(len(whole)), whole):
+        path.write_bytes(data)
+        os.utime(path, times)
+        # In a process of its own, as a daemon that starts again.
+        script = "import sys; from jobs.recipe import Recipe; from jobs.sources.discover import discover\n"
+        script += "discover(Recipe.model_validate_json(sys.argv[1]), sys.argv[2])"
+        subprocess.run([sys.executable, "-c", script, plan.model_dump_json(), home], check=True)
+        (shard,) = read_shards(raw_output(plan, home, "t2i", "t2i-0000"))
+        records.append(shard.records)
+    assert records == [1, 9]
+
+
+def test_a_link_that_leads_nowhere_is_left_out(tmp_path: Path) -> None:
+    fill(tmp_path / "in", 2)
+    os.symlink(tmp_path / "gone.png", tmp_path / "in" / "link.png")
+    os.symlink("loop.png", tmp_path / "in" / "loop.png")
+    plan = recipe(FolderSource(uri=str(tmp_path / "in")))
+    (drop,) = discover(plan, str(tmp_path / "home"))["t2i"]
+    (shard,) = read_shards(raw_output(plan, str(tmp_path / "home"), "t2i", drop))
+    assert [Path(file.uri).name for file in shard.files] == ["000.png", "001.png"]
+
+
+def test_pictures_that_come_after_their_list_are_found(tmp_path: Path) -> None:
+    folder, home = tmp_path / "in", str(tmp_path / "home")
+    folder.mkdir()
+    (folder / "list.jsonl").write_text('{"image": "a.jpg"}\n')
+    plan = recipe(JsonlSource(uri=str(folder)))
+
+    def reasons() -> list[str | None]:
+        (drop,) = discover(plan, home)["t2i"]
+        listed.add(raw_output(plan, home, "t2i", drop))
+        shards = read_shards(raw_output(plan, home, "t2i", drop))
+        return [r.reason for shard in shards for r in read_pictures(plan.sources.t2i, shard, 1000)]
+
+    listed: set[str] = set()
+    assert reasons() == ["missing_file"]
+    (folder / "a.jpg").write_bytes(b"A")
+    assert reasons() == [None]
+    assert len(listed) == 2

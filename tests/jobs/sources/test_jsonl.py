@@ -156,3 +156,41 @@ def test_damage_ends_the_file_with_a_record_that_says_where(folder: Path) -> Non
     assert {record.image for record in good} == {b"A"}
     assert last.reason == "damaged"
     assert f"line {len(good)}" in str(last.detail)
+
+
+@pytest.mark.parametrize("path", ["http://example.com/a.jpg", "s3://bucket/a.jpg", "file:///etc/passwd"])
+def test_an_address_is_no_path(folder: Path, path: str) -> None:
+    write(folder, {"image": path}, {"image": "images/a.jpg"})
+    assert [r.reason for r in records(folder)] == ["bad_path", None]
+
+
+def test_a_key_that_is_no_text_is_mended(folder: Path) -> None:
+    write(folder, '{"image": "images/a.jpg", "\\ud800": 1, "b": {"\\ud800": 2}}')
+    (record,) = records(folder)
+    assert (record.image, record.metadata) == (b"A", '{"?":1,"b":{"?":2}}')
+
+
+def test_a_caption_key_that_only_a_mended_key_has_is_no_caption(folder: Path) -> None:
+    write(folder, '{"image": "images/a.jpg", "\\ud800": "a"}')
+    (record,) = records(folder, caption_key="?")
+    assert (record.image, record.caption, record.caption_problem) == (b"A", None, "caption_invalid")
+
+
+def test_the_listing_changes_with_the_pictures_below_a_list_and_with_no_others(folder: Path) -> None:
+    write(folder, {"image": "a.jpg"}, name="images/list.jsonl")
+    write(folder, {"image": "b.jpg"}, name="other/list.jsonl")
+
+    def versions() -> list[str]:
+        shards = list_shards(JsonlSource(uri=str(folder)), list_files(str(folder)))
+        return [shard.files[0].version for shard in shards]
+
+    first = versions()
+    assert versions() == first
+    (folder / "other" / "b.jpg").write_bytes(b"B")
+    second = versions()
+    assert (second[0] == first[0], second[1] == first[1]) == (True, False)
+    (folder / "images" / "a.jpg").write_bytes(b"replaced")
+    third = versions()
+    assert (third[0] == second[0], third[1] == second[1]) == (False, True)
+    write(folder, {"image": "a.jpg"}, name="images/more.jsonl")
+    assert versions()[0] == third[0], "another list changes nothing for this one"

@@ -65,3 +65,24 @@ def test_damage_is_a_record_and_a_list_of_another_kind_an_error(tmp_path: Path) 
     pq.write_table(pa.table({"url": ["http://a"]}), path)
     with pytest.raises(UserError, match="no column 'images'"):
         listed(tmp_path)
+
+
+def test_one_url_that_is_not_utf8_takes_no_other_away(tmp_path: Path) -> None:
+    urls = pa.array([b"http://i/0.jpg", b"http://i/\xe9.jpg", b"http://i/2.jpg"], pa.binary()).view(
+        pa.string()
+    )
+    images = pa.ListArray.from_arrays([0, 3], urls)
+    pq.write_table(pa.table({"images": images, "texts": [[None, None, None]]}), tmp_path / "p.parquet")
+    assert [link.url for link in listed(tmp_path)] == [
+        "http://i/0.jpg",
+        "http://i/\ufffd.jpg",
+        "http://i/2.jpg",
+    ]
+
+
+@pytest.mark.parametrize("column", ["images", "texts"])
+def test_a_column_that_holds_no_lists_is_an_error(tmp_path: Path, column: str) -> None:
+    columns = {"images": [["http://i/0.jpg"]], "texts": [["a"]]} | {column: ["http://i/0.jpg"]}
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    with pytest.raises(UserError, match=f"column '{column}' holds string, not lists"):
+        listed(tmp_path)

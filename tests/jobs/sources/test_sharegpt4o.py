@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crafted_tars import CRAFTED
 
 from infra.storage import list_files
 from jobs.recipe.sources import ShareGpt4oSource
 from jobs.sources import EditRecord
+from jobs.sources.edit_files import MAX_PICTURES
 from jobs.sources.sharegpt4o import list_shards, read
 
 LIMIT = 100
@@ -134,3 +136,22 @@ def test_other_json_files_are_no_index(tmp_path: Path) -> None:
     write(tmp_path, [edit(["image/v2v_0.png"])], PAIR)
     (tmp_path / "text_to_image.json").write_text('[{"input_prompt": "a cat", "output_image": "image/1.png"}]')
     assert len(records(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("crafted", CRAFTED, ids=lambda name: name)
+def test_a_crafted_header_ends_the_tar(tmp_path: Path, crafted: str, place: int) -> None:
+    members = tar({"image/v2v_0.png": b"A", "image/v2v_1.png": b"B"})
+    data = members[: 1024 * place] + CRAFTED[crafted]("image/v2v_9.png") + members[1024 * place :]
+    write(
+        tmp_path, [edit(["image/v2v_0.png"], "image/v2v_0.png"), edit(["image/v2v_1.png"])], {"a.tar": data}
+    )
+    assert [record.reason for record in records(tmp_path)] == [None if place else "no_file", "no_file"]
+
+
+def test_an_entry_with_too_many_pictures_is_not_read(tmp_path: Path) -> None:
+    many = ["image/v2v_0.png"] * MAX_PICTURES
+    write(tmp_path, [edit(many[1:]), edit(many)], PAIR)
+    inside, beyond = records(tmp_path)
+    assert (inside.reason, len(inside.inputs)) == (None, MAX_PICTURES - 1)
+    assert (beyond.reason, beyond.inputs, beyond.output) == ("too_many_pictures", (), None)

@@ -4,6 +4,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from crafted_tars import CRAFTED
 
 from infra.storage import list_files
 from jobs.recipe import WebDatasetSource
@@ -139,3 +140,13 @@ def test_only_wanted_pictures_are_read(tmp_path: Path) -> None:
     place = f"{tmp_path}/s.tar#b.jpg"
     found = records(tmp_path, tar([("a.jpg", b"A"), ("b.jpg", b"B"), ("c.jpg", b"C")]), frozenset({place}))
     assert [(r.source, r.image) for r in found] == [(place, b"B")]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("crafted", CRAFTED, ids=lambda name: name)
+def test_a_crafted_header_ends_the_tar_with_a_record(tmp_path: Path, crafted: str, place: int) -> None:
+    members = tar([("a.jpg", b"A"), ("b.jpg", b"B")])
+    data = members[: 1024 * place] + CRAFTED[crafted]("c.jpg") + members[1024 * place :]
+    *before, damage = outcomes(records(tmp_path, data))
+    assert before == [("a.jpg", b"A", None, None)][:place]
+    assert damage[3] == ("truncated_tar" if place else "not_a_tar")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.linalg import sqrtm
@@ -18,6 +18,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from infra.errors import UserError
+from jobs.tensors import to_images
 from jobs.tokenizer.metrics import ALL, Figures, ReconstructionMetrics, load_inception, to_8_bits
 
 CODES = 16
@@ -53,8 +54,8 @@ def measured(figures: Figures) -> dict[str, float]:
 
 
 def levels(images_BCHW: Tensor) -> Array:
-    """0..255, rounded as in a file."""
-    return np.rint((images_BCHW.double().numpy() + 1) * 127.5).clip(0, 255)
+    """0..255 as files have them: in single precision, where all but a half may be rounded up."""
+    return np.stack([np.asarray(image, np.float64) for image in to_images(images_BCHW)]).transpose(0, 3, 1, 2)
 
 
 def psnr_formula(original: Tensor, decoded: Tensor) -> float:
@@ -81,6 +82,7 @@ def ssim_formula(original: Tensor, decoded: Tensor) -> float:
 
 
 @settings(max_examples=15, deadline=None)
+@example(seed=80, share=0.6406305417696821, height=11, width=11)  # a value at 141.5 but for its last bit
 @given(
     seed=st.integers(0, 99), share=st.floats(0.02, 1), height=st.integers(11, 30), width=st.integers(11, 30)
 )

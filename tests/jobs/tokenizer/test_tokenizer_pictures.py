@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,14 @@ def test_a_full_cache_changes_nothing(drop: str, cache_bytes: int) -> None:
     small, large = Pictures(refs, cache_bytes), Pictures(refs)
     for numbers in ([0, 1, 2], [2, 3], [0, 1]):
         assert torch.equal(small.batch(numbers), large.batch(numbers))
+
+
+def test_the_limit_of_a_picture_is_the_size_that_its_document_says(write_drop: Any) -> None:
+    """Curation may have accepted more than the limit where a recipe says nothing."""
+    refs = find_pictures([write_drop(range(60, 62), (40, 24))], SQUARE)
+    assert {ref.pixels for ref in refs} == {40 * 24}
+    with pytest.raises(UserError, match="too_many_pixels"):
+        Pictures([replace(refs[0], pixels=40 * 24 - 1)]).batch([0])
 
 
 def test_a_picture_that_changed_after_curation_is_one_line(write_drop: Any) -> None:

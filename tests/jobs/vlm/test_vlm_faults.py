@@ -6,6 +6,7 @@ import socket
 import time
 import traceback
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -16,11 +17,13 @@ from infra.errors import UserError
 from jobs.recipe.vlm import OpenAiEndpoint
 from jobs.vlm import open_vlm
 from jobs.vlm.client import GIVE_UP, MAX_REPLY
+from jobs.vlm.outcome import read_error
 
 UNREACHABLE: list[Answer] = [
     Status(429, headers={"Retry-After": "0"}),
     Status(429, headers={"Retry-After": formatdate(0, usegmt=True)}),
     Status(429, headers={"Retry-After": "soon"}),
+    Status(429, headers={"Retry-After": "Wed, 21 Oct 99999999999999999999 07:28:00 GMT"}),
     Status(408),
     Status(500),
     Status(502),
@@ -46,6 +49,7 @@ MALFORMED: list[Answer] = [
     '{"caption": 7}',
     '["a red square"]',
     "[" * 100_000 + "{}",
+    "{" * 200_000,
     Body(b" " * (MAX_REPLY + 1)),
 ]
 ALL = [*((a, "unreachable") for a in UNREACHABLE), *((a, "refused") for a in REFUSED)]
@@ -150,6 +154,34 @@ def test_failures_between_answers_are_no_error_however_many() -> None:
     assert [reply.problem for reply in replies] == [None, "unreachable"] * (2 * GIVE_UP)
 
 
+def test_questions_that_the_server_does_not_take_between_answers_are_no_error(tmp_path: Path) -> None:
+    """Not the first time, nor again, when what was answered comes from the cache."""
+    count = 6 * (GIVE_UP + 2)
+    with VlmServer(lambda seen: GOOD if number_of(seen) % 6 else Status(413)) as server:
+        for concurrency in (1, 1, 8):
+            vlm = open_vlm(server.settings(concurrency=concurrency), str(tmp_path))
+            replies = list(vlm.ask(map(question, range(1, count))))
+            problems = [None if number % 6 else "no_answer" for number in range(1, count)]
+            assert [reply.problem for reply in replies] == problems
+
+
+def test_many_questions_in_a_row_may_not_be_taken_after_an_answer() -> None:
+    with VlmServer(lambda seen: Status(413) if number_of(seen) else GOOD) as server:
+        settings = server.settings(concurrency=1)
+        replies = list(open_vlm(settings, None).ask(map(question, range(3 * GIVE_UP))))
+    assert [reply.problem for reply in replies] == [None, *["no_answer"] * (3 * GIVE_UP - 1)]
+
+
+def test_failures_between_answers_of_the_cache_are_no_error(tmp_path: Path) -> None:
+    with VlmServer(script(GOOD)) as server:
+        settings = server.settings(concurrency=1)
+        list(open_vlm(settings, str(tmp_path)).ask(question(n) for n in range(4 * GIVE_UP) if n % 2))
+    with VlmServer(script(Status(500))) as server:
+        settings = server.settings(concurrency=1, attempts=1)
+        replies = list(open_vlm(settings, str(tmp_path)).ask(map(question, range(4 * GIVE_UP))))
+    assert [reply.problem for reply in replies] == ["unreachable", None] * (2 * GIVE_UP)
+
+
 def test_a_server_that_takes_no_question_is_an_error() -> None:
     with VlmServer(script(Status(400, "response_format is not supported"))) as server:
         vlm = open_vlm(server.settings(), None)
@@ -173,6 +205,29 @@ def test_a_key_is_in_no_error_no_log_and_no_object(
     assert "/chat/completions" in caplog.text
     assert key not in caplog.text
     assert key.encode() not in pickle.dumps(vlm)
+
+
+@pytest.mark.parametrize("key", ["sk-secret-0123\r", " sk-secret-0123\n"])
+def test_white_space_about_a_key_is_no_part_of_it(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_VLM_KEY", key)
+    with VlmServer(script(GOOD), key="sk-secret-0123") as server:
+        assert ask_one(open_vlm(server.settings(api_key="TEST_VLM_KEY"), None)).problem is None
+
+
+@pytest.mark.parametrize("key", ["sk-secret\r\nHost: other", "sk-secret-\u00e9", "sk secret", "\t"])
+def test_a_key_that_no_header_can_hold_is_one_clear_line_without_it(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_VLM_KEY", key)
+    with VlmServer(script(GOOD)) as server, pytest.raises(UserError, match="TEST_VLM_KEY") as caught:
+        open_vlm(server.settings(api_key="TEST_VLM_KEY"), None)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_error_of_the_connection_does_not_repeat_the_key() -> None:
+    settings = OpenAiEndpoint(base_url="http://127.0.0.1/v1", model="m", api_key="TEST_VLM_KEY")
+    error = ValueError("Illegal header value b'Bearer sk-secret-0123'")
+    assert "sk-secret" not in read_error(error, settings, "sk-secret-0123").detail
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def make_cutout_edit(
     cast = _cast(material, company, rng, settings, max_pixels)
     before, after, instruction = _MAKERS[task](cast)
     parents = dict.fromkeys([cast.thing.parent, *before.parents, *after.parents])
-    return Made(encode(compose(before)), encode(compose(after)), instruction, "cutout", tuple(parents))
+    return Made(encode(compose(before)), encode(compose(after)), instruction, tuple(parents))
 
 
 def _add(cast: Cast) -> Edit:

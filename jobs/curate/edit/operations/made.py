@@ -17,7 +17,6 @@ class Made:
     before: bytes
     after: bytes
     instruction: str
-    maker: str
     parents: tuple[int, ...]
     """Sample ids of the curated pictures it is made from."""
     truth: str | None = None

@@ -28,4 +28,4 @@ def make_scene_edit(material: Material, task: EditTask, rng: random.Random) -> M
     if edit is None:
         raise CannotEditError("no_room", f"nothing in the scene allows {task}")
     after = png_bytes(edit.picture_after(material.side))
-    return Made(material.data, after, edit.instruction, "scene", (material.sample_id,), edit_truth(edit))
+    return Made(material.data, after, edit.instruction, (material.sample_id,), edit_truth(edit))

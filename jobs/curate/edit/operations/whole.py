@@ -42,4 +42,4 @@ def make_whole_edit(
     image = within(picture, settings.max_side)
     before = material.data if image.size == picture.size else encode(image, suffix)
     after, instruction = _MAKERS[task](image, material.name, rng)
-    return Made(before, encode(after, suffix), instruction, "picture", (material.sample_id,))
+    return Made(before, encode(after, suffix), instruction, (material.sample_id,))

@@ -91,20 +91,26 @@ def stages(
                 source=source,
                 judge=judge_by or nobody,
                 tasks=tasks_by or nobody,
-                max_changed=wanted.max_changed,
             ),
         ),
         "subsets": (
             subsets.run,
             ["judged"],
             EditSubsetSettings(
-                min_score=wanted.min_score, max_bad=wanted.max_bad, min_judged=wanted.min_judged
+                min_score=wanted.min_score,
+                max_changed=None if judge_by else wanted.max_changed,
+                max_bad=wanted.max_bad,
+                min_judged=wanted.min_judged,
             ),
         ),
         "audited": (
             audit.run,
             ["judged", "subsets", "scored"],
-            EditAuditSettings(source=source, min_score=wanted.min_score),
+            EditAuditSettings(
+                source=source,
+                min_score=wanted.min_score,
+                max_changed=None if judge_by else wanted.max_changed,
+            ),
         ),
         "mixed": (
             mix.run,

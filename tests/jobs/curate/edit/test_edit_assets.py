@@ -51,16 +51,20 @@ def test_a_threshold_changes_only_what_depends_on_it() -> None:
     """Fingerprints from the same inputs: what is named anew is what a recipe's change makes again."""
 
     def names(*overrides: str) -> dict[str, str]:
-        wanted = recipe("curation.edit.judge=vlm", FOUND_ALONE, *ASKED, *overrides)
+        wanted = recipe(FOUND_ALONE, *ASKED, *overrides)
         return {asset.key: asset.fingerprint(wanted, None, {}) for asset in assets(wanted)}
 
-    def changed(*overrides: str) -> set[str]:
-        before, after = names(), names(*overrides)
+    def changed(*overrides: str, judge: str = "vlm") -> set[str]:
+        by = f"curation.edit.judge={judge}"
+        before, after = names(by), names(by, *overrides)
         return {key for key in before if before[key] != after[key]}
 
     assert changed("curation.edit.filters.min_side=32") == {"edit/size_matched"}
     assert changed("curation.edit.max_bad=0.1") == {"edit/subsets"}
     assert changed("curation.edit.min_score=5") == {"edit/subsets", "edit/audited"}
+    less = "curation.edit.max_changed=0.5"
+    assert changed(less) == set(), "a model sees for itself how much has changed"
+    assert changed(less, judge="measured") == {"edit/subsets", "edit/audited"}, "no source is read again"
     assert changed("curation.edit.met=1") == {"edit/mixed"}
     assert changed("vlm.model=other") == {"edit/judged"}
     assert changed("vlm.concurrency=1", "vlm.timeout=3") == set()

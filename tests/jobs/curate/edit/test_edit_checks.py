@@ -104,13 +104,18 @@ def test_an_edit_without_a_verdict_is_found(
 
 def test_a_bad_subset_that_stays_is_found(drawn: tuple[Path, Folders]) -> None:
     """Where any share may be bad all subsets stay: that is wrong for another recipe."""
-    settings = EditSubsetSettings(min_score=7, max_bad=0.05, min_judged=20)
+    settings = EditSubsetSettings(min_score=7, max_changed=0.9, max_bad=0.05, min_judged=20)
     verdict = SUBSETS.run(published(drawn[1], "subsets", settings=settings))
     assert not verdict.passed
     assert "bad edits stays" in verdict.why
 
 
-@pytest.mark.parametrize("values", [{"score": 6}, {"follows": False}])
+LOCAL_WITHOUT_TRUTH = {"task": "add", "judge": "measured"}
+
+
+@pytest.mark.parametrize(
+    "values", [{"score": 6}, {"follows": False}, {"changed": 0.91, **LOCAL_WITHOUT_TRUTH}]
+)
 def test_a_bad_edit_that_was_kept_is_found(
     drawn: tuple[Path, Folders], tmp_path: Path, values: dict[str, Any]
 ) -> None:
@@ -156,6 +161,8 @@ def swap_members(data: bytes, change: Callable[[dict[str, Any]], None]) -> bytes
         lambda document: document["segments"][1].update(text=" "),
         lambda document: document["segments"][-1].update(loss=False),
         lambda document: document["segments"].pop(0),
+        lambda document: document.update(segments=document["segments"][:1]),
+        lambda document: document["segments"].clear(),
         lambda document: document["metadata"].update(task=None),
     ],
 )
@@ -192,3 +199,18 @@ def test_shares_that_are_not_the_targets_are_found(drawn: tuple[Path, Folders], 
                 row.update(status="kept", reason=None)
 
     assert not TASK_SHARES.run(tampered(folders, "mixed", tmp_path, hoard)).passed
+
+
+def test_another_share_of_the_target_to_meet_is_found(drawn: tuple[Path, Folders]) -> None:
+    target = stages(DRAWN, ANY_SHARE_OF_BAD)["mixed"][2].target
+    for met, holds in ((0.5, True), (1.0, False), (0.0, False)):
+        settings = EditMixSettings(target=target, met=met)
+        assert TASK_SHARES.run(published(drawn[1], "mixed", settings=settings)).passed is holds
+
+
+def test_a_mix_that_is_smaller_than_it_could_be_is_found(drawn: tuple[Path, Folders], tmp_path: Path) -> None:
+    def waste(rows: Rows) -> None:
+        for row in rows:
+            row.update(status="rejected", reason="over_quota")
+
+    assert not TASK_SHARES.run(tampered(drawn[1], "mixed", tmp_path, waste)).passed

@@ -19,7 +19,7 @@ from curate.edit.planted import (
     precision_and_recall,
     write_uniworld,
 )
-from vlm.server import Answer, Message, Seen, VlmServer
+from vlm.server import Answer, Message, Seen, Status, VlmServer
 
 from infra.document import ImageSegment, TextSegment
 from infra.errors import UserError
@@ -113,7 +113,7 @@ def test_the_judge_is_shown_the_pictures_before_and_after(corpus: Corpus) -> Non
     asked = Counter(one.fate for one in corpus.planted)
     assert len(corpus.seen) == asked[""] + asked["bad_edit"]
     assert all(len(seen.pictures) == 2 for seen in corpus.seen)
-    assert read_manifest(corpus.folders["judged"]).metadata["asked"]["answered"] == len(corpus.seen)
+    assert read_manifest(corpus.folders["judged"]).metadata["vlm"]["answered"] == len(corpus.seen)
 
 
 def test_every_edit_has_verdict_score_reason_and_task(corpus: Corpus) -> None:
@@ -237,6 +237,7 @@ def test_a_judge_who_does_not_look_or_does_not_answer(ray_session: None, tmp_pat
     odd: dict[str, Answer] = {
         planted[3].edit.instruction: Message(refusal="No."),
         planted[5].edit.instruction: "perhaps",
+        planted[9].edit.instruction: Status(503),
     }
 
     def agree(seen: Seen) -> Answer:
@@ -250,9 +251,12 @@ def test_a_judge_who_does_not_look_or_does_not_answer(ray_session: None, tmp_pat
         folders = run_stages(source, tmp_path / "home", judge_by=model, tasks_by=model, until="judged")
     manifest = read_manifest(folders["judged"])
     assert manifest.counts.rejected == {"vlm_malformed": 1, "vlm_refused": 1}
+    rows = read_catalogue(folders["judged"]).to_pylist()
+    assert [row["reason"] for row in rows if row["status"] == "errored"] == ["vlm_unreachable"]
+    assert manifest.metadata["vlm"]["unreachable"] == 1
     assert manifest.metadata["task_bys"] == {"judge": manifest.counts.kept}
-    kept = [row for row in read_catalogue(folders["judged"]).to_pylist() if row["status"] == "kept"]
-    assert len(kept) == 22
+    kept = [row for row in rows if row["status"] == "kept"]
+    assert len(kept) == 21
     assert all(row["follows"] for row in kept)
     tasks = {one.edit.instruction: one.edit.task for one in planted}
     assert all(row["task"] == tasks[row["instruction"]] for row in kept)

@@ -4,8 +4,10 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from jobs.curate.edit.quotas import choose, plan_quotas
+from jobs.recipe.curation.edit import EditCuration
 
 COUNTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 500), max_size=6)
 WEIGHTS = st.dictionaries(st.sampled_from("abcdef"), st.floats(0.1, 10), min_size=1, max_size=6)
@@ -21,6 +23,11 @@ def test_an_exact_target_is_set_by_the_scarcest_task() -> None:
     assert kept({"a": 100, "b": 40, "c": 10}, {"a": 2, "b": 1, "c": 1}, 1.0) == {"a": 20, "b": 10, "c": 10}
 
 
+def test_rounding_takes_nothing_from_the_scarcest_task() -> None:
+    many = 10**9 + 1
+    assert kept({"a": many, "b": 9 * many}, {"a": 0.1, "b": 0.3}, 1.0) == {"a": many, "b": 3 * many}
+
+
 def test_without_a_target_to_meet_all_stay() -> None:
     assert kept({"a": 100, "b": 40}, {"a": 1, "b": 1}, 0.0) == {"a": 100, "b": 40}
 
@@ -29,6 +36,12 @@ def test_half_of_the_target_is_met_in_full_and_the_others_keep_all() -> None:
     quotas = plan_quotas({"a": 100, "b": 90, "c": 5, "d": 3}, dict.fromkeys("abcd", 1.0), 0.5)
     assert {task: quota.kept for task, quota in quotas.items()} == {"a": 90, "b": 90, "c": 5, "d": 3}
     assert [task for task, quota in quotas.items() if quota.is_short] == ["c", "d"]
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), 0.0])
+def test_weights_that_are_no_shares_are_refused(weight: float) -> None:
+    with pytest.raises(ValidationError, match="finite weights that are not negative, one of them above 0"):
+        EditCuration(target={"add": weight})
 
 
 def test_a_task_without_weight_has_no_quota() -> None:

@@ -15,7 +15,15 @@ import pytest
 
 from assets.checks import Check, Published
 from assets.checks.records import CONSERVATION
-from assets.checks.subject import EMBEDDINGS, GROUPS, NO_PAIR_TWICE, PAIR_DOCUMENTS, SAME_GROUP, SIMILARITY
+from assets.checks.subject import (
+    EMBEDDINGS,
+    EVERY_PAIR,
+    GROUPS,
+    NO_PAIR_TWICE,
+    PAIR_DOCUMENTS,
+    SAME_GROUP,
+    SIMILARITY,
+)
 from assets.curation import subject
 from infra.catalogue import BASE_FIELDS, Counts
 from infra.manifest import FileEntry, Manifest, Output
@@ -133,6 +141,46 @@ def test_pairs(tmp_path: Path, check: Check, change: Change, holds: bool) -> Non
     assert verdict(check, catalogue(tmp_path / "out", rows, LIMITS, grouped=grouped.folder)) is holds
 
 
+def every_pair() -> list[Row]:
+    """All pairs of both groups, one of them rejected."""
+    sides = [("s0", "s1"), ("s0", "s2"), ("s1", "s2"), ("s3", "s4"), ("s3", "s5"), ("s4", "s5")]
+    rows = [
+        {
+            "sample_id": n,
+            "source": f"{one} + {other}",
+            "status": "kept",
+            "group": "ab"[n // 3],
+            "reference": one,
+            "target": other,
+            "similarity": 0.8,
+        }
+        for n, (one, other) in enumerate(sides)
+    ]
+    rows[2].update(status="rejected", reason="over_limit")
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        (lambda rows: None, True),
+        (lambda rows: rows.pop(), False),
+        (lambda rows: rows.pop(2), False),
+        (lambda rows: [rows.pop() for _ in range(3)], False),
+        (lambda rows: rows[0].update(group="b"), False),
+        (lambda rows: rows.append(rows[0] | {"source": "x"}), False),
+        (lambda rows: rows[0].update(reference="s1", target="s2"), False),
+    ],
+)
+def test_every_pair_of_a_group_was_considered(tmp_path: Path, change: Change, holds: bool) -> None:
+    """Conservation compares the stage with itself: what it lost is only seen from the pictures."""
+    rows = every_pair()
+    change(rows)
+    grouped = catalogue(tmp_path / "in", pictures())
+    output = catalogue(tmp_path / "out", rows, LIMITS, grouped=grouped.folder)
+    assert verdict(EVERY_PAIR, output) is holds
+
+
 def test_conservation_counts_pairs_where_pictures_became_pairs(tmp_path: Path) -> None:
     """No kept picture of the stage before is asked for; the stage's own rows are."""
     grouped = catalogue(tmp_path / "in", pictures())
@@ -226,6 +274,18 @@ def test_a_changed_threshold_makes_neither_scores_nor_embeddings_anew() -> None:
     }.items():
         after = names(change)
         assert {key for key in before if before[key] != after[key]} == made, change
+
+
+def test_words_matter_only_where_the_source_confirms() -> None:
+    def confirmed(*changes: str) -> str:
+        stage = subject.assets(recipe(SceneAlbumsSource(count=10), *changes))[-1]
+        assert stage.key == "subject/confirmed"
+        return stage.fingerprint(recipe(SceneAlbumsSource(count=10), *changes), None, {})
+
+    asked = ("vlm.kind=openai", "vlm.base_url=http://127.0.0.1:8000/v1", "vlm.model=judge")
+    words = "curation.subject.words={animal: [dog]}"
+    assert confirmed() != confirmed(words)
+    assert confirmed(*asked) == confirmed(*asked, words)
 
 
 def test_a_recipe_without_a_source_has_no_stages_and_urls_are_fetched_first() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -15,6 +16,7 @@ from jobs.curate.subject.documents import instruction
 from jobs.curate.subject.own import Told, own_verdict, sees
 from jobs.curate.subject.units import plan_units
 from jobs.curate.subject.words import SubjectWords
+from jobs.images import DecodeError
 from jobs.recipe.curation.subject import WORDS, SubjectCuration
 from jobs.scenes.albums import AlbumTruth, make_album_sample
 from jobs.sources.shards import Shard
@@ -25,11 +27,11 @@ ENGLISH = SubjectWords(WORDS)
 def scene(index: int, truth: int | None = None) -> Told:
     """A picture of an album of two, with its own truth or that of another picture."""
     told = make_album_sample(0, index if truth is None else truth, 2, 64)
-    return Told(make_album_sample(0, index, 2, 64).png, told.caption, told.truth, "album")
+    return Told(make_album_sample(0, index, 2, 64).png, 64 * 64, told.caption, told.truth, "album")
 
 
 def captioned(caption: str | None, group: str = "page") -> Told:
-    return Told(b"", caption, None, group)
+    return Told(b"", 0, caption, None, group)
 
 
 def test_a_scene_is_believed_only_where_its_pixels_bear_it_out() -> None:
@@ -51,6 +53,14 @@ def test_a_scene_is_believed_only_where_its_pixels_bear_it_out() -> None:
         ("a dog with a ball", "the ball of a girl", ("object", "ball")),
         ("a ball for the girl", "a girl and her ball", ("human", "girl")),
         ("boxes", "a box", ("object", "box")),
+        ("two buses", "a bus", ("object", "bus")),
+        ("a tomato", "ripe tomatoes", ("object", "tomato")),
+        ("vases and shoes", "a vase", ("object", "vase")),
+        ("old shoes", "one shoe", ("object", "shoe")),
+        ("glasses", "a glass", ("object", "glass")),
+        ("red dresses", "a dress", ("object", "dress")),
+        ("she cares", "a car", None),
+        ("two capes", "a cap", None),
         ("a cat", "a catalogue", None),
         ("a large thing", "a large house", None),
         ("", "", None),
@@ -61,6 +71,12 @@ def test_captions_share_a_subject_where_both_name_it(
 ) -> None:
     found = ENGLISH(one, other)
     assert (found and (found.kind, found.subject)) == shared
+
+
+def test_pictures_are_decoded_up_to_the_size_that_was_scored() -> None:
+    larger = replace(scene(1), pixels=64 * 64 - 1)
+    with pytest.raises(DecodeError, match="64x64 pixels, the limit is 4095"):
+        own_verdict(scene(0), larger, ENGLISH)
 
 
 def test_a_picture_without_a_caption_is_told_by_its_folder() -> None:

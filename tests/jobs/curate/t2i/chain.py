@@ -90,7 +90,12 @@ def steps(source: Source, curation: T2ICuration, encoder: str | None, vlm: VlmSe
         ]
     before = "t2i/selected" if embedded else "t2i/filtered"
     read = (before, "t2i/embedded") if curation.topics.by == "picture" else (before,)
-    told = TopicSettings(topics=curation.topics, embedding=embedding, pretrained=encoder)
+    told = TopicSettings(
+        topics=curation.topics,
+        order=list(curation.topics.taxonomy),
+        embedding=embedding,
+        pretrained=encoder,
+    )
     captions = CaptionSettings(source=source, captions=curation.captions, vlm=vlm)
     return [
         ("scored", score.run, ("raw/t2i",), ScoreSettings(source=source, **sizes)),

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+from exif import ODD_TAGS, odd_exif
 from PIL import Image
 
 MAX_BYTES, MAX_PIXELS = 200_000, 2_000_000
@@ -106,6 +107,8 @@ def _odd(fresh: Callable[..., Image.Image], n: int) -> Iterator[Case]:
     yield Case("rotated", "jpg", encode(fresh(width=120), "JPEG", exif=exif), KEPT)
     broken = encode(fresh(), "JPEG", exif=b"Exif\0\0II*\0" + bytes([255 - n] * 20))
     yield Case("broken_exif", "jpg", broken, KEPT)
+    odd_tag = odd_exif(list(ODD_TAGS)[n % len(ODD_TAGS)])
+    yield Case("odd_exif", "jpg", encode(fresh(width=120), "JPEG", exif=odd_tag), KEPT)
     kind = ("BMP", "TIFF", "GIF", "WEBP")[n % 4]
     yield Case("other_format", kind.lower(), encode(fresh(), kind), KEPT)
 

@@ -85,15 +85,17 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("kind", ["missing", "noise", "names", "bomb", "hub", "tensor"])
+@pytest.mark.parametrize("kind", ["missing", "noise", "names", "bomb", "hub", "tensor", "empty"])
 def test_weights_that_are_none_are_one_line_and_run_nothing(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / ("weights.pth" if kind in ("bomb", "tensor") else "weights.safetensors")
+    path = tmp_path / ("weights.pth" if kind in ("bomb", "tensor", "empty") else "weights.safetensors")
     if kind == "noise":
         path.write_bytes(b"\0" * 40)
     elif kind == "names":
         save_file({"mlp.0.weight": torch.zeros(2, 2)}, path)
     elif kind == "tensor":
         torch.save(torch.zeros(3), path)
+    elif kind == "empty":
+        path.write_bytes(b"")
     elif kind == "bomb":
         path.write_bytes(pickle.dumps(Bomb(tmp_path / "touched")))
     with pytest.raises(UserError, match="not weights in LAION's layout"):

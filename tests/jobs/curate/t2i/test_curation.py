@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from curate.t2i.hostile import encode, photo
+from damage import write_damaged_parquet
 
 from infra.document import ImageSegment, TextSegment
 from infra.errors import UserError
 from infra.manifest import read_manifest
 from jobs.curate.stage import read_catalogue
 from jobs.curated import iter_documents
-from jobs.recipe import Balance, Filters, FolderSource, ScenesSource, T2ICuration
+from jobs.recipe import Balance, Filters, FolderSource, ParquetSource, ScenesSource, T2ICuration
 from jobs.recipe.curation.t2i import Embedding, Selection
 
 Curate = Callable[..., dict[str, str]]
@@ -143,3 +146,19 @@ def test_a_drop_without_a_good_record(
     folders = curate(source, tmp_path / "home", wanted, encoder=encoder)
     assert read_manifest(folders["captioned"]).counts.total == 0
     assert read_catalogue(folders["captioned"])["reason"].to_pylist() == ["empty_file"]
+
+
+def test_a_damaged_file_gives_the_records_before_its_damage(
+    curate: Curate, encoder: str, tmp_path: Path
+) -> None:
+    """The damage is listed once, whoever reads the file again."""
+    (tmp_path / "in").mkdir()
+    pictures = [{"bytes": encode(photo(n)), "path": None} for n in range(20)]
+    table = pa.table({"image": pictures, "caption": [f"a cat {n}" for n in range(20)]})
+    write_damaged_parquet(table, tmp_path / "in" / "a.parquet", group_rows=16)
+    source = ParquetSource(uri=str(tmp_path / "in"), image_column="image", caption_column="caption")
+    wanted = T2ICuration(embedding=Embedding())
+    folders = curate(source, tmp_path / "home", wanted, encoder=encoder)
+    reasons = read_catalogue(folders["captioned"])["reason"].to_pylist()
+    assert reasons == [*[None] * 16, *["not_parquet"] * 4]
+    assert len(list(iter_documents(folders["captioned"]))) == 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,29 @@ def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path: Path, damage: str) 
     with pytest.raises(UserError, match="open_clip cannot load") as error:
         OpenClip(name, "curation.t2i.embedding.encoder.model")
     assert "\n" not in str(error.value)
+
+
+CODE = """
+from pathlib import Path
+Path({touched!r}).touch()
+from transformers import BertTokenizer
+class Words(BertTokenizer):
+    pass
+"""
+
+
+@pytest.mark.parametrize("kind", ["plain", "trusting"])
+def test_a_published_model_runs_no_code_of_its_own(tmp_path: Path, kind: str) -> None:
+    name, folder = publish_clip(tmp_path / "clip"), tmp_path / "clip"
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "x"
+    if kind == "trusting":
+        config["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"trust_remote_code": True}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    theirs = {"tokenizer_class": "Words", "auto_map": {"AutoTokenizer": ["words.Words", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(theirs))
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    (folder / "words.py").write_text(CODE.format(touched=str(tmp_path / "touched")))
+    with pytest.raises(UserError, match="open_clip cannot load"):
+        OpenClip(name, "curation.t2i.embedding.encoder.model")
+    assert not (tmp_path / "touched").exists()

@@ -23,7 +23,17 @@ CURATION = T2ICuration(
     selection=Selection(min_aesthetic=0.1, min_similarity=1.0),
     topics=Topics(taxonomy={"cat": ["cat"], "dog": ["dog"]}, by="picture"),
 )
-ODD = {"wrong_extension", "cmyk", "sixteen_bits", "alpha", "rotated", "broken_exif", "other_format", "tar"}
+ODD = {
+    "wrong_extension",
+    "cmyk",
+    "sixteen_bits",
+    "alpha",
+    "rotated",
+    "broken_exif",
+    "odd_exif",
+    "other_format",
+    "tar",
+}
 
 
 @pytest.fixture

@@ -19,6 +19,19 @@ from jobs.sources import TextRecord
 
 FILTERS = TextFilters(min_words=30)
 
+OPEN = TextFilters(
+    min_characters=1,
+    min_words=1,
+    min_word_length=0,
+    max_word_length=100,
+    max_symbols=10,
+    min_alphabetic=0,
+    min_stop_words=0,
+    max_ellipsis_lines=1,
+    max_repeated_lines=1,
+    max_top_phrase=1,
+)
+
 EXPECTED = {
     "repeated": "exact_duplicate",
     "rewritten": "near_duplicate",
@@ -56,20 +69,8 @@ def test_every_planted_flaw_is_found_and_sound_texts_stay() -> None:
 
 def test_without_thresholds_the_flaws_stay() -> None:
     """The planted flaws are found by the thresholds, and by nothing else."""
-    loose = TextFilters(
-        min_characters=1,
-        min_words=1,
-        min_word_length=0,
-        max_word_length=100,
-        max_symbols=10,
-        min_alphabetic=0,
-        min_stop_words=0,
-        max_ellipsis_lines=1,
-        max_repeated_lines=1,
-        max_top_phrase=1,
-    )
     texts = [write_text(3, index) for index in range(300)]
-    found = set(reasons([text.text for text in texts], loose))
+    found = set(reasons([text.text for text in texts], OPEN))
     assert found <= {None, "exact_duplicate", "near_duplicate"}
 
 
@@ -124,6 +125,32 @@ def test_any_text_can_be_measured(text: str) -> None:
     shares = (found.alphabetic, found.bullet_lines, found.ellipsis_lines, found.repeated_lines)
     assert all(0 <= share <= 1 for share in shares)
     assert measure(text) == found
+
+
+def test_near_duplicates_at_the_limit_are_found() -> None:
+    """Against every pair compared by brute force: buckets must not lose what is as similar as the limit."""
+    similarity = 0.8
+    rng = random.Random(5)
+    texts = []
+    for number in range(300):
+        words = [f"the{rng.randrange(4000)}" for _ in range(120)]
+        texts.append(" ".join(words))
+        for place in rng.sample(range(len(words)), 1 + number % 3):
+            words[place] = f"of{rng.randrange(4000)}"
+        texts.append(" ".join(words))
+    table = decide(scores(texts), OPEN, TextDuplicates(min_similarity=similarity))
+    signatures = [read_signature(data) for data in scores(texts)["signature"].to_pylist()]
+    kept: list[int] = []
+    for number, signature in enumerate(signatures):
+        if all(signature.jaccard(signatures[other]) < similarity for other in kept):
+            kept.append(number)
+    found = {n for n, reason in enumerate(table["reason"].to_pylist()) if reason == "near_duplicate"}
+    expected = set(range(len(texts))) - set(kept)
+    near = [n for n in expected if signatures[n].jaccard(signatures[n - 1]) < similarity + 0.06]
+    assert len(near) >= 40, "many lie at the limit"
+    assert found <= expected
+    assert len(found) >= 0.99 * len(expected)
+    assert len(found & set(near)) >= 0.98 * len(near)
 
 
 def test_a_chain_of_small_changes_does_not_pull_in_what_differs() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import random
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -14,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from text_curation import Curation
 
+from assets.checks import Published
+from assets.checks.text import MIXTURE
 from infra.errors import UserError
 from infra.manifest import read_manifest
 from jobs.curate.stage import read_catalogue
@@ -21,6 +25,7 @@ from jobs.curate.text.quota import choose, quotas
 from jobs.curated import iter_documents
 from jobs.recipe.sources import MegaMathSource, Mix, NemotronCcSource, TextJsonlSource
 from jobs.scenes.texts import write_text
+from jobs.specs.text import TextMixSettings
 
 
 def web_and_maths(folder: Path) -> Mix:
@@ -83,6 +88,20 @@ def test_a_weight_of_no_subset_is_one_clear_line(tmp_path: Path) -> None:
         curation.run(weights={"wbe": 1.0, "maths": 1.0})
 
 
+def test_a_subset_without_a_text_that_passes_is_not_called_misspelt(tmp_path: Path) -> None:
+    source = web_and_maths(tmp_path)
+    pq.write_table(pa.table({"text": ["short"], "url": [""]}), tmp_path / "maths" / "m.parquet")
+    with pytest.raises(UserError, match=r"all texts of the subset 'maths' were rejected"):
+        Curation(tmp_path, source).run(weights={"web": 1.0, "maths": 1.0})
+    Curation(tmp_path, source).run(weights={"web": 1.0, "maths": 0.0})
+
+
+def test_the_catalogue_of_the_mix_has_no_signatures(tmp_path: Path) -> None:
+    columns = read_catalogue(str(Curation(tmp_path, web_and_maths(tmp_path)).run())).column_names
+    assert "signature" not in columns
+    assert {"opening", "characters", "sha256"} <= set(columns)
+
+
 def test_workers_change_nothing_and_finished_units_are_not_done_again(tmp_path: Path) -> None:
     source = web_and_maths(tmp_path)
     first = Curation(tmp_path / "one", source).run(workers=1)
@@ -114,15 +133,55 @@ def test_a_text_that_changed_is_one_clear_line(tmp_path: Path) -> None:
         curation.run()
 
 
+def test_a_file_that_was_cut_off_gives_the_texts_before_its_end(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    noise = random.Random(0)
+    lines = [
+        json.dumps({"text": write_text(0, n).text, "id": noise.randbytes(20_000).hex()}) for n in range(40)
+    ]
+    data = gzip.compress("\n".join(lines).encode())
+    (tmp_path / "in" / "a.jsonl.gz").write_bytes(data[: len(data) // 2])
+    folder = Curation(tmp_path, TextJsonlSource(uri=str(tmp_path / "in"))).run()
+    counts = read_manifest(str(folder)).counts
+    catalogue = read_catalogue(str(folder))
+    assert "damaged" in catalogue["reason"].to_pylist()
+    assert len(list(iter_documents(str(folder)))) == counts.kept > 10
+
+
 def test_a_text_of_two_drops_is_kept_once(tmp_path: Path) -> None:
     lines = "\n".join(json.dumps({"text": write_text(0, n).text}) for n in range(20))
     for name in ("a", "b"):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / f"{name}.jsonl").write_text(lines)
-    folder = Curation(tmp_path, TextJsonlSource(uri=str(tmp_path / "in")), drops=2).run()
+    source = TextJsonlSource(uri=str(tmp_path / "in"))
+    folder = Curation(tmp_path, source, drops=2).run()
     ids = [document.sample_id for document, _ in iter_documents(str(folder))]
     assert len(ids) == len(set(ids)) >= 15
-    assert read_manifest(str(folder)).counts.rejected == {"exact_duplicate": len(ids)}
+    manifest = read_manifest(str(folder))
+    assert manifest.counts.rejected == {"exact_duplicate": len(ids)}
+    (figures,) = manifest.metadata["subsets"].values()
+    assert figures["available"] == figures["quota"] == figures["taken"]
+    settings = TextMixSettings(source=source, max_bytes=100_000, weights={})
+    verdict = MIXTURE.run(Published(str(folder), manifest, {}, settings))
+    assert verdict.passed, verdict.why
+
+
+def test_repeats_over_drops_count_once_in_the_shares(tmp_path: Path) -> None:
+    """Of one subset each drop has the same texts: what is left of it decides the shares, not what came."""
+    lines = [json.dumps({"text": write_text(0, n).text}) for n in range(60)]
+    for part, texts in (("web", [lines[:30], lines[:30]]), ("maths", [lines[30:45], lines[45:]])):
+        (tmp_path / part).mkdir()
+        for number, own in enumerate(texts):
+            (tmp_path / part / f"{number}.jsonl").write_text("\n".join(own))
+    parts = {part: TextJsonlSource(uri=str(tmp_path / part)) for part in ("web", "maths")}
+    folder = Curation(tmp_path, Mix(parts=parts), drops=4).run(weights={"web": 1.0, "maths": 1.0})
+    subsets = read_manifest(str(folder)).metadata["subsets"]
+    assert subsets["web"]["quota"] == subsets["maths"]["quota"]
+    rows = [row for row in read_catalogue(str(folder)).to_pylist() if row["subset"] == "web"]
+    unique = {row["sha256"]: row["characters"] for row in rows if row["stage"] == "mixed"}
+    assert subsets["web"]["available"] == sum(unique.values())
+    longest = max(unique.values())
+    assert all(figures["taken"] > figures["quota"] - longest for figures in subsets.values())
 
 
 @given(
@@ -135,10 +194,16 @@ def test_quotas_are_within_what_there_is_and_in_proportion(
     found = quotas(available, weights)
     assert all(0 <= found[name] <= available[name] for name in available)
     used = [name for name in available if name in weights]
+    assert not used or any(found[name] == available[name] for name in used), "the scarcest is taken whole"
     for one in used:
         for two in used:
             expected = found[two] * weights[one] / weights[two]
             assert abs(found[one] - expected) <= 1 + weights[one] / weights[two]
+
+
+def test_rounding_takes_nothing_from_the_scarcest_subset() -> None:
+    assert quotas({"a": 2995, "b": 10**9}, {"a": 0.7, "b": 1})["a"] == 2995
+    assert quotas({"a": 100, "b": 1000}, {"a": 0.1, "b": 0.3}) == {"a": 100, "b": 300}
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(1, 50)), unique_by=lambda t: t[0]))

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damage import write_damaged_parquet
 from PIL import Image
 
 from infra.errors import UserError
@@ -148,5 +149,17 @@ def test_pictures_stand_where_their_marks_are_and_answers_are_learnt(
 def test_a_table_of_another_kind_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "in" / "a.parquet")
-    with pytest.raises(UserError, match=r"no column 'image'.*LLaVA-OneVision"):
+    with pytest.raises(UserError, match=r"no column 'image'.*columns: text"):
         curate(tmp_path, LlavaOneVisionSource(uri=str(tmp_path / "in")))
+
+
+def test_a_damaged_table_gives_the_dialogues_before_its_damage(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [row(("human", f"What is {n}?"), ("gpt", f"It is {n}."), image=png()) for n in range(20)]
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    write_damaged_parquet(
+        table.select(["image", "conversations", "data_source"]), tmp_path / "in" / "a.parquet", 16
+    )
+    folder = curate(tmp_path, LlavaOneVisionSource(uri=str(tmp_path / "in")))
+    assert read_catalogue(str(folder))["reason"].to_pylist() == [*[None] * 16, *["not_parquet"] * 4]
+    assert len(list(iter_documents(str(folder)))) == 16
