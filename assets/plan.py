@@ -67,9 +67,12 @@ class Group:
 
 
 def materialize_stale(
-    project: Project, instance: dg.DagsterInstance, selection: str | None = None
+    project: Project,
+    instance: dg.DagsterInstance,
+    selection: str | None = None,
+    drops: Drops | None = None,
 ) -> Iterator[StageResult]:
-    """Discover the drops, then make what is stale, inputs first, in this process.
+    """Discover the drops, or take those given, and make what is stale, inputs first, in this process.
 
     Yields the outputs of a group when its run ends; fresh ones too, as reused.
 
@@ -80,7 +83,7 @@ def materialize_stale(
     assets = select(job_assets(project.recipe), selection)
     definitions = build_assets(project)
     end_killed_runs(instance)
-    for group in groups(assets, project, report_drops(project, instance)):
+    for group in groups(assets, drops or report_drops(project, instance)):
         locator = Locator(project, current_drops(instance))
         fresh = [
             asset
@@ -95,7 +98,7 @@ def materialize_stale(
             yield from _materialize(Group(stale, group.partition), project, instance, definitions)
 
 
-def groups(assets: list[JobAsset], project: Project, drops: Drops) -> list[Group]:
+def groups(assets: list[JobAsset], drops: Drops) -> list[Group]:
     """Neighbours that are cut in the same way, once for each partition."""
     return [
         Group(members, partition)

@@ -11,8 +11,8 @@ from jobs.recipe.packing import Packing
 from jobs.recipe.section import Section, Weights
 
 ContextMode = Literal["shifted", "native", "final"]
-"""How an image that is only read is fed: as a predicted one, every scale's codes on their own grid, or the sum
-of all scales on the last grid."""
+"""How an image that is only read is fed: as a predicted one, every scale's codes on their own grid, or the
+sum of all scales on the last grid."""
 
 
 class Model(Section):

@@ -59,8 +59,8 @@ class TokenizerEvaluationSettings(Section):
 
 
 class TokensSettings(Section):
-    """tokens/<name>, inputs curated documents (one drop, or all) and tokenizer/joint; for texts the first alone,
-    without a level."""
+    """tokens/<name>, inputs curated documents (one drop, or all) and tokenizer/joint; for texts the first
+    alone, without a level."""
 
     tokens: Tokens
     text_tokenizer: Annotated[str, Weights()]

@@ -155,7 +155,9 @@ def pack(
     Raises:
         ValueError: the documents do not fit, or hold no position, or an id is outside its vocabulary.
     """
-    rows = [_document(parts, config, alpha) for parts in documents if position_count(parts, config.context_mode)]
+    rows = [
+        _document(parts, config, alpha) for parts in documents if position_count(parts, config.context_mode)
+    ]
     starts = np.cumsum([0, *(len(r.tokens) for r in rows)]).tolist()
     used = starts[-1]
     length = used if length is None else length

@@ -122,7 +122,7 @@ def _forget(workspace: Workspace, instance: DagsterInstance, entries: Sequence[F
 def _pack_anew(workspace: Workspace, instance: DagsterInstance) -> tuple[list[StageResult], str]:
     """Make the packs anew that were ever made; also why not, where their tokens are not up to date."""
     from assets.lineage.forget import packed_stages
-    from assets.locate import NotReadyError
+    from assets.locate import NotReadyError, current_drops
     from assets.plan import materialize_stale
     from pipelines.cli.console import make_view
 
@@ -132,7 +132,9 @@ def _pack_anew(workspace: Workspace, instance: DagsterInstance) -> tuple[list[St
         if not (stages := packed_stages(project)):
             return made, ""
         try:
-            for result in materialize_stale(project, instance, ",".join(stages)):
+            for result in materialize_stale(
+                project, instance, ",".join(stages), drops=current_drops(instance)
+            ):
                 view.finish(result)
                 made.append(result)
         except NotReadyError as error:

@@ -21,9 +21,13 @@ def test_pairs_are_those_of_the_mask(found: list[list[Part]], config: Transforme
 def test_cost_counts_positions_and_pairs(found: list[list[Part]]) -> None:
     for document in found:
         attention = document_flops(document, CONFIG, eta=3) - document_flops(document, CONFIG, eta=2)
-        assert attention == pytest.approx(flops_per_pair(CONFIG) * allowed_pairs(document, CONFIG.context_mode))
+        assert attention == pytest.approx(
+            flops_per_pair(CONFIG) * allowed_pairs(document, CONFIG.context_mode)
+        )
         rest = document_flops(document, CONFIG, eta=0)
-        assert rest == pytest.approx(flops_per_position(CONFIG) * position_count(document, CONFIG.context_mode))
+        assert rest == pytest.approx(
+            flops_per_position(CONFIG) * position_count(document, CONFIG.context_mode)
+        )
 
 
 def test_figures_of_the_7b_preset() -> None:

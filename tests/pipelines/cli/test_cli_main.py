@@ -19,6 +19,8 @@ COMMANDS = (
     "run",
     "up",
     "status",
+    "trace",
+    "forget",
     "generate",
     "import-tokenizer",
     "evaluate-tokenizer",
