@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from assets.checks.tokens import CONSERVATION, DECODED_BACK, IDS_IN_RANGE, LENGTHS
+from assets.checks.tokens import CONSERVATION, DECODED_BACK, FEW_ERRORS, IDS_IN_RANGE, LENGTHS
 from assets.job_asset import JobAsset
 from assets.partitions import Partitioning, level_of
 from infra.document import Family
@@ -30,7 +30,7 @@ CURATED: dict[str, tuple[str, Family]] = {
 TOKENIZER = "tokenizer/joint"
 
 _NOT_OF_CONTENT: Mapping[str, Any] = MappingProxyType(
-    {"tokens": {"min_psnr", "workers", "gpus_per_worker", "prefetch"}}
+    {"tokens": {"min_psnr", "max_errored", "workers", "gpus_per_worker", "prefetch"}}
 )
 _NOT_OF_TEXTS: Mapping[str, Any] = MappingProxyType({"tokens": True, "context_mode": True})
 
@@ -70,7 +70,7 @@ def _asset(key: str, documents: JobAsset, levels: tuple[str, ...]) -> JobAsset:
         partitioning=partitioning,
         family=documents.family,
         levels=levels if has_images else (),
-        checks=(CONSERVATION, IDS_IN_RANGE, LENGTHS, *((DECODED_BACK,) if has_images else ())),
+        checks=(CONSERVATION, FEW_ERRORS, IDS_IN_RANGE, LENGTHS, *((DECODED_BACK,) if has_images else ())),
         thresholds=_NOT_OF_CONTENT if has_images else _NOT_OF_TEXTS,
         resources=_resources if has_images else _text_resources,
         version="2",

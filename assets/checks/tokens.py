@@ -103,6 +103,13 @@ def _conservation(output: Published) -> Verdict:
     return no_problems(problems, counts.describe(), documents=len(ids), errored=counts.errored)
 
 
+def _few_errors(output: Published) -> Verdict:
+    counts, share = output.manifest.counts, output.settings.tokens.max_errored
+    may = max(1, int(share * counts.total))
+    told = f"{counts.errored} of {counts.total} documents ended in an error, {may} may"
+    return Verdict(counts.errored <= may, told, {"errored": counts.errored, "allowed": may})
+
+
 def _decoded_back(output: Published) -> Verdict:
     sample = output.manifest.metadata.get("decoded_back")
     if sample is None:
@@ -120,6 +127,7 @@ LENGTHS = Check("lengths_match", "Every image has as many tokens as its scale sc
 CONSERVATION = Check(
     "conservation", "Every curated document is there once, or rejected, or errored.", _conservation
 )
+FEW_ERRORS = Check("few_errors", "Hardly any document ended in an error.", _few_errors)
 DECODED_BACK = Check(
     "decoded_back", "Pictures decoded from their tokens are like the originals.", _decoded_back
 )

@@ -160,6 +160,8 @@ class Tokens(Section):
     """What pictures are encoded on. Floats are rounded in other ways on a GPU, so some codes differ."""
     min_psnr: float = Field(default=10.0, ge=0)
     """Decibels of pictures decoded back from their tokens below which the blocking check fails."""
+    max_errored: float = Field(default=0.02, ge=0, le=1)
+    """Share of the documents that may end in an error before the blocking check fails; one always may."""
     workers: int | None = Field(default=None, ge=1)
     """Parallel workers; null: all cores, or as many as the GPUs carry."""
     gpus_per_worker: float = Field(default=1.0, gt=0)

@@ -24,7 +24,7 @@ from assets.checks.records import CONSERVATION, UNIQUE_IDS, UNIQUE_SOURCES
 from assets.checks.t2i import CAPTIONS, EMBEDDINGS, QUOTAS, SCORES, SELECTION, TOPIC_SHARE, TOPICS
 from assets.checks.tokenizer import CODEBOOK_USE, LEARNT, NO_REGRESSION, PSNR
 from assets.checks.tokens import CONSERVATION as TOKENS_CONSERVATION
-from assets.checks.tokens import DECODED_BACK, IDS_IN_RANGE, LENGTHS
+from assets.checks.tokens import DECODED_BACK, FEW_ERRORS, IDS_IN_RANGE, LENGTHS
 from assets.checks.training import COARSE_LOSS, FINITE, RESUMABLE
 from infra.catalogue import BASE_FIELDS, Counts
 from infra.manifest import FileEntry, Manifest, Output
@@ -429,6 +429,7 @@ def tokens(
     rows: list[Row],
     fates: list[tuple[str, str | None]] = FATES,
     psnr: float = 20.0,
+    counts: Counts = Counts(total=5, kept=3, rejected={"checksum": 1}, errored=1),
 ) -> Published:
     """Five documents: three with tokens, one whose picture is damaged, one that killed its workers."""
     listed = [
@@ -453,7 +454,7 @@ def tokens(
             ),
             output.publish_table("data/0.parquet", pa.Table.from_pylist(rows, schema=schema)),
         ],
-        Counts(total=5, kept=3, rejected={"checksum": 1}, errored=1),
+        counts,
         settings,
         {
             "t2i/captioned": upstream(folder / "in", 5),
@@ -514,6 +515,15 @@ def test_documents_that_were_curated_and_did_not_go_in_fail(tmp_path: Path) -> N
     output = tokens(tmp_path, [token_row(number) for number in range(3)])
     upstream(tmp_path / "in", 6)
     assert not verdict(TOKENS_CONSERVATION, output)
+
+
+@pytest.mark.parametrize(
+    ("total", "errored", "holds"),
+    [(5, 1, True), (5, 2, False), (100, 2, True), (100, 3, False), (0, 0, True)],
+)
+def test_few_documents_may_end_in_an_error(tmp_path: Path, total: int, errored: int, holds: bool) -> None:
+    counts = Counts(total=total, kept=total - errored, errored=errored)
+    assert verdict(FEW_ERRORS, tokens(tmp_path, [], counts=counts)) is holds
 
 
 @pytest.mark.parametrize(("psnr", "holds"), [(10.0, True), (9.9, False), (float("nan"), False)])

@@ -29,6 +29,7 @@ def name(recipe: Recipe, key: str) -> str:
         ("tokens.prefetch=0", False),
         ("tokens.gpus_per_worker=0.5", False),
         ("tokens.min_psnr=3", False),
+        ("tokens.max_errored=0.5", False),
         ("tokens.device=cuda", True),
         ("tokens.self_correction.share=0.5", True),
         ("model.context_mode=native", True),
