@@ -424,12 +424,15 @@ def token_row(number: int, tokens: int = 7) -> Row:
 FATES = [("kept", None)] * 3 + [("rejected", "checksum"), ("errored", "worker_died")]
 
 
+ONE_ERRORED = Counts(total=5, kept=3, rejected={"checksum": 1}, errored=1)
+
+
 def tokens(
     folder: Path,
     rows: list[Row],
     fates: list[tuple[str, str | None]] = FATES,
     psnr: float = 20.0,
-    counts: Counts = Counts(total=5, kept=3, rejected={"checksum": 1}, errored=1),
+    counts: Counts = ONE_ERRORED,
 ) -> Published:
     """Five documents: three with tokens, one whose picture is damaged, one that killed its workers."""
     listed = [
