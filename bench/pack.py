@@ -25,22 +25,24 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-from harness import write_result
+from harness import seconds_in_turn, write_result
 from pack_mix import ETA, VOLUMES, Mix, cost_of, read_captions, write_token_files
 
 from infra.job import Resources
 from infra.manifest import Output
 from infra.reporter import SilentReporter
+from jobs.pack.columns import Columns
 from jobs.pack.compare import PackerFigures, compare, step_figures
 from jobs.pack.figures import sample_packs
 from jobs.pack.inputs import count_documents, find_files
-from jobs.pack.packers import Limits
-from jobs.pack.plan import Plan, Request, make_plan
+from jobs.pack.packers import PACKERS, Limits
+from jobs.pack.plan import WINDOW_DOCUMENTS, Plan, Request, make_plan
 from jobs.pack.records import Cost
 from jobs.recipe import Packing
 
@@ -117,7 +119,16 @@ def compare_all(mix: Mix, options: argparse.Namespace) -> dict[str, Any]:
         "family_token_shares": mix.shares(documents),
         "by_packer": {name: one_packer(f, speed[name]) for name, f in found.items()},
         "balanced_over_batch_padding": speed["balanced"] / speed["batch_padding"],
+        "balanced_over_padding_to_cap": speed["balanced"] / speed["padding_to_cap"],
+        "rows_per_second_and_core": packing_speed(fitting.take(np.arange(WINDOW_DOCUMENTS)), limits),
     }
+
+
+def packing_speed(window: Columns, limits: Limits) -> dict[str, int]:
+    """Documents of one window that each packer packs in a second, on one thread: the packers alone."""
+    calls = {name: partial(pack, window, limits) for name, pack in PACKERS.items()}
+    medians = seconds_in_turn(calls, rounds=3, device="cpu")
+    return {name: round(len(window) / seconds) for name, seconds in medians.items()}
 
 
 def print_table(found: Mapping[str, PackerFigures], speed: Mapping[str, float]) -> None:

@@ -81,7 +81,7 @@ def test_rows_are_those_that_pass(
 
 @pytest.fixture(scope="module")
 def built(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    home = traced_home.build(tmp_path_factory.getbasetemp() / "traced")
+    home = traced_home.build(tmp_path_factory)
     with traced_home.opened(home) as (project, instance):
         yield project, instance, traced_home.look(project, instance)
 

@@ -90,7 +90,7 @@ def test_other_weights_at_the_same_place_are_another_setting(
 
     def names() -> dict[str, tuple[str, str]]:
         return {
-            asset.key: (asset.fingerprint(recipe, "t2i-0000|demo", {}), asset.code_version(recipe, ["demo"]))
+            asset.key: (asset.fingerprint(recipe, "t2i-0000|demo", {}), asset.code_version(recipe))
             for asset in job_assets(recipe)
         }
 

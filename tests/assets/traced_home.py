@@ -6,13 +6,15 @@ folder of pictures is the source of text-to-image documents and of subject pairs
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 from support import publish_tokenizer, publish_transformer
 
@@ -86,9 +88,21 @@ def recipe(pictures: str) -> Recipe:
     )
 
 
-@cache
-def build(root: Path) -> Path:
-    """Make the home below a folder; return it."""
+def build(factory: pytest.TempPathFactory) -> Path:
+    """The home, made once for all processes that share a test run."""
+    base = factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "traced"
+    root.mkdir(exist_ok=True)
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "done").exists():
+            _build(root)
+            current(root / "home")
+            (root / "done").touch()
+    return root / "home"
+
+
+def _build(root: Path) -> None:
     home = root / "home"
     _write_pictures(root / "pictures")
     with opened(home) as (project, instance):
@@ -102,7 +116,6 @@ def build(root: Path) -> Path:
         for stage in project.recipe.stages:
             publish_transformer(Path(_folder(project, instance, f"training/{stage}")), stage)
         _publish(project, instance, "evaluation/first/fixed_prompts")
-    return home
 
 
 def copied(built: Path, to: Path) -> Path:

@@ -46,7 +46,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--window-size=1800,1200",
+    "--window-size=3600,2400",
 ]
 DROP = "t2i-0000"
 PATIENCE_S = 120

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,20 @@ from infra.errors import UserError
 from infra.manifest import Manifest, Output, read_manifest, read_table
 from jobs.attempts import Span
 from jobs.extract.plan import Plan, iter_span, tar_units
-from jobs.extract.read import iter_rows
 from jobs.extract.unit import load_encoder
+from jobs.readers import DocumentReader, read_on
 from jobs.recipe import Level
-from jobs.schemas import TOKENS_SCHEMA, read_provenance, read_schedules
+from jobs.schemas import TOKENS_SCHEMA, DocumentTokens, read_provenance, read_schedules
 from tests.jobs.extract.curated import SETTINGS, extract, of_family, publish
 from tests.jobs.support import publish_captioned, publish_tokenizer
 
 UNITS = {"a": range(5), "b": range(5, 9), "c": range(9, 14)}
 FAMILIES = ("t2i", "understanding", "dialogue", "edit", "subject", "video")
+
+
+def extracted(folder: Path) -> Iterator[DocumentTokens]:
+    """The documents of a finished extraction."""
+    return (document for _, document in read_on(DocumentReader([str(folder)])))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,7 @@ def test_every_document_becomes_tokens_of_its_schedule(
     finished: tuple[Path, Manifest], captioned: str
 ) -> None:
     folder, manifest = finished
-    documents = {d.sample_id: d for d in iter_rows(str(folder))}
+    documents = {d.sample_id: d for d in extracted(folder)}
     wanted = [
         d.sample_id
         for unit in tar_units([captioned])
@@ -88,7 +94,7 @@ def test_figures_are_those_of_the_rows(finished: tuple[Path, Manifest]) -> None:
     tables = [pq.read_table(folder / f"data/{name}.parquet") for name in UNITS]
     tokens, pairs = (sum(sum(t[column].to_pylist()) for t in tables) for column in ("tokens", "pairs"))
     assert figures["families"] == {"t2i": {"documents": 14, "tokens": tokens, "pairs": pairs}}
-    assert figures["tokens"] == tokens == sum(len(d.segments[0].ids) + 31 for d in iter_rows(str(folder)))
+    assert figures["tokens"] == tokens == sum(len(d.segments[0].ids) + 31 for d in extracted(folder))
     stored = sum((folder / f"data/{name}.parquet").stat().st_size for name in UNITS)
     assert figures["bytes_per_document"] == round(stored / 14, 1)
     assert list(figures["schedules"].values()) == [figures["images"]] == [14]
@@ -100,7 +106,7 @@ def test_figures_are_those_of_the_rows(finished: tuple[Path, Manifest]) -> None:
 
 def test_self_correction_samples_every_scale_but_the_last(finished: tuple[Path, Manifest]) -> None:
     folder, manifest = finished
-    changed = np.mean([d.segments[1].inputs != d.segments[1].targets for d in iter_rows(str(folder))], axis=0)
+    changed = np.mean([d.segments[1].inputs != d.segments[1].targets for d in extracted(folder)], axis=0)
     by_scale = [part.mean() for part in np.split(changed, [1, 5, 14])]
     assert by_scale == pytest.approx(manifest.metadata["corrected_share"])
     assert by_scale[3] == 0
@@ -128,7 +134,7 @@ def test_every_family_keeps_its_order_and_what_is_learnt(
     pairs = {name: [of_family(name, place) for place in range(2)] for name in FAMILIES}
     curated = publish(tmp_path / "curated", pairs)
     manifest = extract(curated, tokenizer, tmp_path / "tokens", workers=2)
-    found = {d.sample_id: d for d in iter_rows(str(tmp_path / "tokens"))}
+    found = {d.sample_id: d for d in extracted(tmp_path / "tokens")}
     for wanted, media in (pair for part in pairs.values() for pair in part):
         segments = found[wanted.sample_id].segments
         assert [(s.kind, s.loss) for s in segments] == [(s.kind, s.loss) for s in wanted.segments]
@@ -162,6 +168,7 @@ def test_texts_need_no_image_tokenizer(ray_session: None, tmp_path: Path) -> Non
         assert (row["tokens"], row["pairs"]) == (length, length * (length + 1) // 2)
 
 
+@pytest.mark.chaos
 def test_units_of_several_folders_have_names_of_their_own(
     ray_session: None, tokenizer: str, tmp_path: Path
 ) -> None:

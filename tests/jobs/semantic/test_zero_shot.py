@@ -31,6 +31,8 @@ from model.semantic import new_semantic_encoder, save_semantic_encoder
 from model.text import load_text_tokenizer
 from model.tokenizer import TokenizerConfig
 
+pytestmark = pytest.mark.chaos  # trains for most of a minute
+
 Spec = JobSpec[SemanticSettings]
 Classify = Callable[..., str]
 

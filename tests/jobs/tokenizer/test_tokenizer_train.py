@@ -147,6 +147,7 @@ def test_two_workers_with_a_discriminator_keep_it_the_same(make_spec: Any) -> No
     assert all(math.isfinite(row["loss/discriminator"]) for row in rows_of(spec))
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("ray_session")
 def test_pictures_with_faces_are_shown_more_often(
     make_spec: Any, write_drop: Any, tmp_path: Path, face: Image.Image

@@ -69,6 +69,7 @@ def test_fewer_packs_than_workers_is_one_line(make_spec: Any) -> None:
         run(spec, SilentReporter())
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("ray_session")
 def test_two_workers_train_what_one_does(make_spec: Any) -> None:
     """Ranks hold different numbers of tokens, so this also holds the global normalisation."""

@@ -30,6 +30,8 @@ from jobs.train.world import alone
 from model.transformer.config import TransformerConfig
 from model.transformer.model import NextScaleTransformer
 
+pytestmark = pytest.mark.chaos  # several trainings in two processes
+
 PROCESSES = 2
 DEADLINE_SECONDS = 200
 STEPS = 5

@@ -16,6 +16,7 @@ from infra.manifest import Manifest, Output
 from infra.reporter import SilentReporter
 from jobs.pack.columns import FAMILIES
 from jobs.pack.inputs import find_files
+from jobs.pack.packers import PACKERS
 from jobs.pack.records import Cost
 from jobs.pack.run import run as pack
 from jobs.recipe import Model, Packing
@@ -86,7 +87,7 @@ def test_the_order_of_the_inputs_changes_nothing(folders: list[str], tokenizer: 
     other = simulate(folders[::-1], tokenizer, tmp_path / "other")
     assert one.hash == other.hash
     assert one.metadata == other.metadata
-    assert set(one.metadata["packers"]) == {"batch_padding", "fixed_length", "fixed_budget", "balanced"}
+    assert set(one.metadata["packers"]) == set(PACKERS)
     assert one.metadata["packers"]["fixed_budget"]["throughput"] == 1.0
     assert Output(str(tmp_path / "one")).pictures().keys() == {"packers"}
 

@@ -72,6 +72,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.chaos
 def test_eight_megapixel_images_need_little_memory_for_a_full_codebook() -> None:
     """8 x 4,096 tokens of the finest scale against 32,768 codes: a plain table of distances has 4 GiB."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)

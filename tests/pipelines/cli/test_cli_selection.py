@@ -38,8 +38,8 @@ def test_groups_patterns_and_lists() -> None:
 
 
 def test_downstream_takes_what_it_needs_beside() -> None:
-    others = ("text/", "understanding/", "subject/", "edit/")
-    assert reach("tokenizer/joint+") == [key for key in KEYS if not key.startswith(others)]
+    assert reach("tokenizer/joint+") == KEYS, "the packs mix every family"
+    assert "text/mixed" not in reach("packs/alignment")
     assert set(reach("packs/pretrain_256+")) >= {"evaluation/pretrain_256/fixed_prompts", "packs/alignment"}
 
 

@@ -19,7 +19,7 @@ Say = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def home(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return traced_home.current(traced_home.build(tmp_path_factory.getbasetemp() / "traced"))
+    return traced_home.build(tmp_path_factory)
 
 
 @pytest.fixture

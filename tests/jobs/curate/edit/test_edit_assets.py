@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from assets.build import CHECKS_TAG, asset_key
 from assets.curation.edit import assets
@@ -30,7 +31,7 @@ STAGES = ["edit/scored", "edit/size_matched", "edit/judged", "edit/subsets", "ed
 
 
 def recipe(*overrides: str) -> Recipe:
-    return load_recipe(DEMO_RECIPE, [*EDITS, *overrides])
+    return load_recipe(DEMO_RECIPE, [*EDITS, "stages.pretrain_256.mixture={t2i: 1}", *overrides])
 
 
 def test_there_are_edits_where_the_recipe_wants_them() -> None:
@@ -70,6 +71,7 @@ def test_a_threshold_changes_only_what_depends_on_it() -> None:
     assert changed("vlm.concurrency=1", "vlm.timeout=3") == set()
 
 
+@pytest.mark.chaos
 def test_a_walk_over_two_drops_passes_every_check(ray_session: None, tmp_path: Path) -> None:
     wanted = recipe("curation.edit.min_judged=1000", "curation.edit.met=1", FOUND_ALONE)
     project = Project(wanted, str(tmp_path / "home"))

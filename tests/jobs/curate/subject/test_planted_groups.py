@@ -205,7 +205,7 @@ def test_captions_tell_which_pairs_share_a_subject(
 ) -> None:
     scores, expected = planted.scores, planted.expected
     told = {
-        row["source"]: Told(b"", row["caption"], row["truth"], row["group"])
+        row["source"]: Told(b"", 1, row["caption"], row["truth"], row["group"])
         for row in scores.to_pylist()
         if expected[row["source"].replace("#", "/")] == "kept" and row["caption"]
     }

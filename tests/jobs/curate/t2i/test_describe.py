@@ -116,6 +116,7 @@ def photographs(folder: Path, number: int) -> FolderSource:
     return FolderSource(uri=str(folder), shard_records=2)
 
 
+@pytest.mark.chaos
 def test_a_run_that_ended_in_the_middle_goes_on_to_the_same_bytes(
     curate: Callable[..., dict[str, str]], read_all: Callable[[str], dict[str, bytes]], tmp_path: Path
 ) -> None:
