@@ -46,7 +46,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--window-size=3600,2400",
+    "--window-size=1800,1200",
 ]
 DROP = "t2i-0000"
 PATIENCE_S = 120
@@ -149,6 +149,7 @@ def test_the_whole_lineage_is_drawn(browser: webdriver.Chrome, server: str, proj
     assets = job_assets(project.recipe)
     groups = dict.fromkeys(["sources", *(asset.group for asset in assets)])
     expanded = ",".join(f"global@global:{group}" for group in groups)
+    browser.set_window_size(3600, 6000)  # what lies outside of the window is not drawn
     browser.get(f"{server}/asset-groups?expanded={quote(expanded)}")
     drawn = "return [...document.querySelectorAll('foreignObject')].map(node => node.textContent)"
     names = Counter(["t2i", *(asset.key.rsplit("/", 1)[-1] for asset in assets)])
@@ -159,6 +160,7 @@ def test_the_whole_lineage_is_drawn(browser: webdriver.Chrome, server: str, proj
 
     _until(lambda: not missing(), lambda: f"missing {missing()} in: {_text(browser)[:3000]}")
     browser.save_screenshot(f"{project.home}/lineage.png")
+    browser.set_window_size(1800, 1200)
 
 
 def test_an_assets_page_shows_its_picture(browser: webdriver.Chrome, server: str, project: Project) -> None:
