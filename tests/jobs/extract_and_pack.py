@@ -1,11 +1,13 @@
 """A driver that a test may kill: extracts documents and packs them, from the storage and into it.
 
-python -m tests.jobs.extract_and_pack <captioned> <tokenizer> <home>
+python tests/jobs/extract_and_pack.py <captioned> <tokenizer> <home>
 """
 
 from __future__ import annotations
 
 import sys
+
+from support import LEVEL
 
 from infra import storage
 from infra.job import JobSpec, Resources
@@ -15,7 +17,6 @@ from jobs.extract.run import run as extract
 from jobs.pack.run import run as pack
 from jobs.recipe import Model, Packing, SelfCorrection, Tokens
 from jobs.specs import PackSettings, TokensSettings
-from tests.jobs.support import LEVEL
 
 
 def main(captioned: str, tokenizer: str, home: str) -> None:

@@ -23,13 +23,14 @@ from jobs.readers import PackReader
 from tests.flaky_s3 import flaky
 from tests.jobs.support import publish_captioned, publish_tokenizer
 
+DRIVER = Path(__file__).with_name("extract_and_pack.py")
 KILLS = 30
 UNITS = {f"{unit:06d}": range(24 * unit, 24 * unit + 24) for unit in range(40)}
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3000)]
 
 
 def start(inputs: tuple[str, str], home: str, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.jobs.extract_and_pack", *inputs, home]
+    command = [sys.executable, str(DRIVER), *inputs, home]
     with log.open("ab") as stream:
         return subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
 
