@@ -68,7 +68,7 @@ def recipe(pictures: str) -> Recipe:
         {
             "name": "traced",
             "sources": {
-                "t2i": folder,
+                "t2i": {**folder, "drop_shards": 2},
                 "subject": folder,
                 "text": {"kind": "scene_texts", "count": 60},
             },
