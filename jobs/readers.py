@@ -60,7 +60,7 @@ class DocumentReader:
             IndexError: there is no such document.
             UserError: the file is gone, of another format, or not what was written.
         """
-        with _damage_named(f"document {number}", self._rows.file(number)):
+        with damage_named(f"document {number}", self._rows.file(number)):
             return from_row(self._rows[number])
 
     def schedules(self) -> dict[str, ScaleSchedule]:
@@ -84,7 +84,7 @@ class PackReader:
             IndexError: there is no such pack.
             UserError: the file is gone, of another format, or not what the packing wrote.
         """
-        with _damage_named(f"pack {number}", self._rows.file(number)):
+        with damage_named(f"pack {number}", self._rows.file(number)):
             return [from_row(document) for document in self._rows[number]["documents"]]
 
     def schedules(self) -> dict[str, ScaleSchedule]:
@@ -152,8 +152,12 @@ class _Rows:
 
 
 @contextmanager
-def _damage_named(what: str, file: str) -> Iterator[None]:
-    """What was written is not what is read: one line."""
+def damage_named(what: str, file: str) -> Iterator[None]:
+    """What was written is not what is read: one line.
+
+    Raises:
+        UserError: names the file; trouble of the storage itself is passed on.
+    """
     try:
         yield
     except (ValueError, OSError) as error:

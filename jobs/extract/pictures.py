@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -23,7 +22,7 @@ from jobs.images import decode, fit
 from jobs.models import load_tokenizer
 from jobs.pictures.sheets import reconstruction_grid
 from jobs.schemas import DocumentTokens, SegmentTokens, from_row
-from jobs.tensors import to_images
+from jobs.tensors import one_thread, to_images
 from jobs.units import Unit
 from model.scales import ScaleSchedule
 from model.tokenizer import ImageTokenizer
@@ -51,7 +50,7 @@ def decoded_back(
     tokenizer = load_tokenizer(plan.tokenizer)
     schedules = {schedule.name: schedule for schedule in plan.schedules()}
     originals, decoded = [], []
-    with _one_thread():
+    with one_thread():
         for original, segment in samples:
             schedule = schedules[segment.schedule]
             originals.append(fit(original, schedule.width, schedule.height))
@@ -96,14 +95,3 @@ def _psnr(one: Image.Image, other: Image.Image) -> float:
     """Decibels, between 8-bit pictures; one grey level of error where they are equal."""
     difference = np.asarray(one, np.float64) - np.asarray(other, np.float64)
     return 20 * math.log10(255) - 10 * math.log10(max(float(np.mean(difference**2)), 1.0))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The same picture and figures on every machine's number of cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

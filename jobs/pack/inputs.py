@@ -17,6 +17,7 @@ from infra.manifest import Manifest, read_manifest
 from jobs.extract.read import token_files
 from jobs.pack.columns import FAMILIES
 from jobs.pack.records import DOCUMENT, Records
+from jobs.readers import damage_named
 from jobs.schemas import check_format
 
 
@@ -68,9 +69,9 @@ def read_documents(file: TokenFile) -> tuple[Records, pa.Schema]:
     """The documents of a file as records, and its schema; payloads are not read.
 
     Raises:
-        UserError: it is of another format, or has a family that there is not.
+        UserError: it is damaged, of another format, or has a family that there is not.
     """
-    with storage.open_input(file.uri) as stream:
+    with storage.open_input(file.uri) as stream, damage_named("a file of tokens", file.uri):
         parquet = pq.ParquetFile(stream)
         schema = parquet.schema_arrow
         check_format(schema, file.uri)

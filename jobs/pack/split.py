@@ -19,6 +19,7 @@ from jobs.pack.exchange import publish_chunks, read_records
 from jobs.pack.inputs import TokenFile
 from jobs.pack.records import PLACE, Records, join
 from jobs.pack.steps import Context, receipt
+from jobs.readers import damage_named
 from jobs.schemas import TOKENS_SCHEMA
 from jobs.units import Unit
 
@@ -89,7 +90,8 @@ def _rows(files: Sequence[TokenFile], places: Records) -> pa.RecordBatch:
     starts = {}
     tables, count = [TOKENS_SCHEMA.empty_table()], 0
     for file in files:
-        table = read_table(file.uri).replace_schema_metadata(None)
+        with damage_named("a file of tokens", file.uri):
+            table = read_table(file.uri).replace_schema_metadata(None)
         if len(table) != file.rows:
             raise UserError(f"{len(table)} rows, the manifest says {file.rows}", file.uri, "Extract again")
         starts[file.number] = count

@@ -8,8 +8,7 @@ Shapes: N pictures, K topics, W words of a topic, D width of an embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +21,7 @@ from jobs.curate.t2i.embedders import Embedder, open_embedder
 from jobs.curate.t2i.embeddings import read_embeddings
 from jobs.recipe import Topics
 from jobs.specs.t2i import TopicSettings
+from jobs.tensors import one_thread
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,10 @@ def classify_pictures(spec: JobSpec[TopicSettings], sources: Sequence[str]) -> l
     settings, trained = spec.settings, spec.inputs.get("tokenizer/semantic", [])
     assert settings.embedding is not None
     vectors_ND = read_embeddings(only_input(spec, "t2i/embedded"), sources)
-    with _one_thread():
+    with one_thread():
         embedder = open_embedder(settings.embedding, settings.pretrained, trained)
         classify = PictureClassifier(embedder, settings.topics)
         return [classify(torch.from_numpy(vector_D)) for vector_D in vectors_ND]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of floats depend on the number of threads; what runs after this in the process has its own."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _embed_topic(embedder: Embedder, prompt: str, words: Sequence[str]) -> Tensor:

@@ -447,3 +447,15 @@ def test_a_damaged_file_between_steps_is_one_clear_line(
         file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(UserError, match="intermediate file is damaged"):
         pack(folders, tmp_path / "out")
+
+
+@pytest.mark.parametrize("cut", [0.5, 0.98])
+def test_a_damaged_token_file_is_one_clear_line(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path, cut: float
+) -> None:
+    folders = [write_tokens("d0", IDS)]
+    file = tmp_path / "tokens/t2i/d0/data/unit-0.parquet"
+    data = file.read_bytes()
+    file.write_bytes(data[: int(cut * len(data))])
+    with pytest.raises(UserError, match=f"{file}: a file of tokens is damaged"):
+        pack(folders, tmp_path / "out")
