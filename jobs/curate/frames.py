@@ -53,8 +53,25 @@ def _bands(pixels_hwc: Pixels) -> tuple[int, int]:
     # Scaling smears an edge over two rows, so the rows on either side of them are compared.
     same_hw = cv2.inRange(cv2.absdiff(pixels_hwc[3:], pixels_hwc[:-3]), (0,) * 3, (LEAST_STEP,) * 3)
     change_h = 1 - same_hw.mean(axis=1) / 255
-    top_h, bottom_h = _share(pixels_hwc), _share(np.flipud(pixels_hwc))
-    return _thickness(top_h, change_h), _thickness(bottom_h, change_h[::-1])
+    return _thickness(pixels_hwc, change_h), _thickness(np.flipud(pixels_hwc), change_h[::-1])
+
+
+def _thickness(pixels_hwc: Pixels, change_h: Floats) -> int:
+    """Rows of the thickest band at the top."""
+    ends_n = np.arange(THINNEST, len(pixels_hwc) // 3 + 1)  # the first row inside
+    ends_n = ends_n[change_h[ends_n - 2] >= CHANGE]
+    if not len(ends_n):  # as in most pictures: no edge, so no need to look for its band
+        return 0
+    share_h = _share(pixels_hwc)
+    height = len(share_h)
+    sums_h = np.concatenate([[0.0], share_h.cumsum()])
+    behind_n = np.minimum(height, ends_n + 1 + height // 4)
+    writing_n = np.minimum.accumulate(share_h)[ends_n - 2]
+    edge_n = np.maximum(share_h[ends_n - 1], share_h[ends_n - 2])
+    inside_n = np.maximum(share_h[ends_n + 1], share_h[ends_n + 2])
+    content_n = (sums_h[behind_n] - sums_h[ends_n + 1]) / (behind_n - ends_n - 1)
+    fits_n = (writing_n >= WRITING) & (edge_n >= EDGE) & (inside_n <= INSIDE) & (content_n <= CONTENT)
+    return int(ends_n[fits_n].max(initial=0))
 
 
 def _share(pixels_hwc: Pixels) -> Floats:
@@ -63,18 +80,3 @@ def _share(pixels_hwc: Pixels) -> Floats:
     colour = np.median(first.reshape(-1, 3), axis=0)
     near_hw = cv2.inRange(pixels_hwc, tuple(colour - TOLERANCE), tuple(colour + TOLERANCE))
     return np.asarray(near_hw.mean(axis=1) / 255, np.float64)
-
-
-def _thickness(share_h: Floats, change_h: Floats) -> int:
-    """Rows of the thickest band at the top; `share_h` is of its colour."""
-    height = len(share_h)
-    sums_h = np.concatenate([[0.0], share_h.cumsum()])
-    ends_n = np.arange(THINNEST, height // 3 + 1)  # the first row inside
-    behind_n = np.minimum(height, ends_n + 1 + height // 4)
-    writing_n = np.minimum.accumulate(share_h)[ends_n - 2]
-    edge_n = np.maximum(share_h[ends_n - 1], share_h[ends_n - 2])
-    inside_n = np.maximum(share_h[ends_n + 1], share_h[ends_n + 2])
-    content_n = (sums_h[behind_n] - sums_h[ends_n + 1]) / (behind_n - ends_n - 1)
-    fits_n = (writing_n >= WRITING) & (edge_n >= EDGE) & (change_h[ends_n - 2] >= CHANGE)
-    fits_n &= (inside_n <= INSIDE) & (content_n <= CONTENT)
-    return int(ends_n[fits_n].max(initial=0))
