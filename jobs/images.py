@@ -66,13 +66,14 @@ def decode_reduced(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> tupl
 
     Returns:
         The picture as `decode` gives it, or a JPEG at the smallest of the scales that its coding offers whose
-        longer side is at least `side` pixels; and the width and height of the whole picture.
+        longer side is at least `side` pixels and the shorter a quarter of it, for the last row and column of
+        such a scale can lie beyond the picture; and the width and height of the whole picture.
     """
     with _decoding(data):
         picture = _open(data, max_pixels)
         whole = picture.size
-        factor = max(1, max(whole) // side)
-        picture.draft(None, (max(1, whole[0] // factor), max(1, whole[1] // factor)))
+        factor = max(1, min(max(whole), 4 * min(whole)) // side)
+        picture.draft(None, (whole[0] // factor, whole[1] // factor))
         picture.load()
         orientation = _orientation(picture)
         width, height = whole[::-1] if orientation >= 5 else whole
