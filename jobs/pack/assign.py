@@ -17,7 +17,6 @@ from infra.manifest import Receipt
 from jobs.pack.columns import FAMILIES, Columns, Ints, Keys, make_salt, shuffle_keys
 from jobs.pack.exchange import (
     as_records,
-    order_of,
     publish_chunks,
     read_chunks,
     read_records,
@@ -29,6 +28,7 @@ from jobs.pack.measure import read_window
 from jobs.pack.mixture import Cut, copies_of
 from jobs.pack.packers import PACKERS, Limits
 from jobs.pack.records import DOCUMENT, PLACE, SUMMARY, Records, reason_code
+from jobs.pack.sorting import order_of, order_of_keys
 from jobs.pack.steps import Context, receipt, unit_name
 from jobs.units import Unit
 
@@ -64,7 +64,7 @@ def assign(unit: Unit[Assign]) -> Receipt:
     context = task.context
     documents = read_window(context, task.window).copy()
     copies = _copies(documents, copies_of(documents, context.cut_keys(documents["id"]), task.cuts), context)
-    chosen = documents[copies.document]
+    chosen = documents.take(copies.document)
     columns = context.cost.columns(chosen)
     pack = _packs(columns, copies, task)
     (forgotten,) = read_records(context.output, [FORGOTTEN], 0, 1, np.dtype("<u8"))
@@ -85,7 +85,7 @@ def read_places(context: Context, window: int, group: int) -> Records:
 def read_fates(context: Context, window: int) -> tuple[Records, Ints, Ints]:
     """The documents of a planned window ordered by source, each with its reason; in how many packs each is;
     and these packs, counted in the window."""
-    types = (DOCUMENT, np.dtype("<i8"), np.dtype("<i8"))
+    types = (DOCUMENT, np.dtype("<i4"), np.dtype("<i4"))
     documents, times, packs = (
         as_records(_chunk(context, window, context.splits + n), dtype, context.output)
         for n, dtype in enumerate(types)
@@ -125,7 +125,7 @@ def _copies(documents: Records, times: Ints, context: Context) -> Copies:
     repeat = np.arange(len(document)) - np.repeat(np.cumsum(times) - times, times)
     salts = [make_salt(context.seed, "documents", r) for r in range(int(times.max(initial=0)))]
     key = shuffle_keys(documents["id"][document], np.array(salts, np.uint64)[repeat])
-    order = np.argsort(key, kind="stable")
+    order = order_of_keys(key)
     return Copies(document[order], repeat[order], key[order])
 
 
@@ -136,7 +136,7 @@ def _packs(documents: Columns, copies: Copies, task: Assign) -> Ints:
     first[pack[::-1]] = np.arange(len(pack))[::-1]  # the first of several is written last
     keys = shuffle_keys(copies.key[first], make_salt(task.context.seed, "packs"))
     number = np.empty(len(first), np.int64)
-    number[np.argsort(keys, kind="stable")] = np.arange(len(first))
+    number[order_of_keys(keys)] = np.arange(len(first))
     return number[pack]
 
 
@@ -154,8 +154,9 @@ def _places(chosen: Records, copies: Copies, pack: Ints, stays: npt.NDArray[np.b
     """Where the copies that stay go: packs in order, in each the shuffled order."""
     order = order_of(pack, packs)
     order = order[stays[order]]
+    ordered = chosen.take(order)
     places = np.zeros(len(order), PLACE)
-    places["file"], places["row"] = chosen["file"][order], chosen["row"][order]
+    places["file"], places["row"] = ordered["file"], ordered["row"]
     places["pack"], places["repeat"] = pack[order], copies.repeat[order]
     places["place"] = np.arange(len(order))
     return places
@@ -165,15 +166,15 @@ def _fates(
     documents: Records, copies: Copies, pack: Ints, stays: npt.NDArray[np.bool_]
 ) -> tuple[Records, Ints, Ints]:
     """Documents by source, which is file and then id; how many packs each is in; and which, ascending."""
-    by_id = np.argsort(documents["id"], kind="stable")
+    by_id = order_of_keys(documents["id"])
     files = documents["file"][by_id]
     order = by_id[order_of(files, int(files.max(initial=0)) + 1)]
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     place = (rank[copies.document[stays]] << 32) | pack[stays]
     place.sort()
-    times = np.bincount(place >> 32, minlength=len(documents)).astype("<i8")
-    return documents[order], times, (place & 0xFFFFFFFF).astype("<i8")
+    times = np.bincount(place >> 32, minlength=len(documents)).astype("<i4")
+    return documents.take(order), times, (place & 0xFFFFFFFF).astype("<i4")
 
 
 def _summary(documents: Columns, pack: Ints, stays: npt.NDArray[np.bool_]) -> Records:

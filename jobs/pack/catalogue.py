@@ -82,9 +82,19 @@ def _table(documents: Records, packs: pa.ListArray, context: Context) -> pa.Tabl
 
 
 def _parquet(table: pa.Table) -> bytes:
-    """Parquet bytes, without looking for repetition in columns that have none."""
+    """Parquet bytes. Looking for repetition in columns without any would take long."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=["status", "reason", "family"])
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        use_dictionary=["status", "reason", "family"],
+        column_encoding={
+            "tokens": "DELTA_BINARY_PACKED",
+            "pairs": "BYTE_STREAM_SPLIT",
+            "cost": "BYTE_STREAM_SPLIT",
+        },
+    )
     return buffer.getvalue()
 
 

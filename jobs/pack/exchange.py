@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from infra import storage
 from infra.errors import UserError
-from infra.manifest import FileEntry, Output
+from infra.manifest import Output
+from jobs.pack.sorting import order_of
 
 WORK = "work"
 """Folder of intermediate files below an output."""
@@ -32,10 +33,10 @@ def work_file(name: str) -> str:
     return f"{WORK}/{name}"
 
 
-def publish_chunks(output: Output, name: str, chunks: Sequence[bytes | memoryview]) -> FileEntry:
-    """Publish an intermediate file of chunks."""
+def publish_chunks(output: Output, name: str, chunks: Sequence[bytes | memoryview]) -> None:
+    """Publish an intermediate file of chunks. It has no checksum: it does not last."""
     ends = np.array([0, *accumulate(len(chunk) for chunk in chunks)], "<i8")
-    return output.publish(work_file(name), b"".join([ends.tobytes(), *chunks]))
+    storage.publish_parts(storage.join(output.uri, work_file(name)), [ends.tobytes(), *chunks])
 
 
 def read_chunks(output: Output, name: str, first: int, last: int, count: int) -> bytes:
@@ -59,19 +60,13 @@ def to_chunks(records: Records, owner: npt.NDArray[Any], count: int) -> list[mem
     """Records by their owner, 0 to `count` (not included), each chunk in the order given."""
     order = order_of(owner, count)
     ends = np.cumsum(np.bincount(owner, minlength=count)) * records.itemsize
-    data = to_bytes(records[order])
+    data = to_bytes(records.take(order))  # which copies records ten times as fast as `records[order]`
     return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def to_bytes(records: Records) -> memoryview:
     """The bytes of contiguous records, not copied."""
     return records.view(np.uint8).data
-
-
-def order_of(owner: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
-    """The order that sorts by numbers from 0 to `count` (not included); equal ones stay in order."""
-    # numpy sorts 16-bit integers by radix, ten times as fast.
-    return np.argsort(owner.astype(np.uint16) if count <= 1 << 16 else owner, kind="stable")
 
 
 def read_records(

@@ -15,6 +15,7 @@ from jobs.pack.columns import FAMILIES, Ints, Keys
 from jobs.pack.exchange import as_records, publish_chunks, read_chunks, read_records, to_chunks
 from jobs.pack.packers import Limits
 from jobs.pack.records import DOCUMENT, Records, join, reason_code
+from jobs.pack.sorting import order_of_keys
 from jobs.pack.steps import Context, receipt, unit_name
 from jobs.units import Unit
 
@@ -42,8 +43,8 @@ def measure(unit: Unit[Measure]) -> Receipt:
     documents = join(read, DOCUMENT)
     keys = context.cut_keys(documents["id"])
     # Stable, so the first of several in the order of files and rows stays the first.
-    order = np.argsort(keys, kind="stable")
-    documents, keys = documents[order], keys[order]
+    order = order_of_keys(keys)
+    documents, keys = documents.take(order), keys[order]
     _reject(documents, keys, context, unit.payload.limits)
     usable = documents["reason"] == 0
     owner = np.where(usable, documents["family"].astype(np.int64) * RANGES + range_of(keys), REJECTED)
@@ -79,7 +80,7 @@ def read_range(context: Context, window: int, family: int, number: int) -> Recor
 
 def _reject(documents: Records, keys: Keys, context: Context, limits: Limits) -> None:
     """Give a reason to the documents that no pack can hold. They are ordered by keys, one for each id."""
-    cost = context.cost.columns(documents).cost
+    cost = context.cost.of(documents["tokens"], documents["pairs"])
     # The last to be written is the one that stays.
     documents["reason"][cost > limits.cost] = reason_code("over_budget")
     documents["reason"][documents["tokens"] > limits.tokens] = reason_code("over_token_cap")

@@ -25,7 +25,7 @@ DOCUMENT = np.dtype(
 )
 """A document: what planning needs to know of it."""
 
-PLACE = np.dtype([("file", "<i4"), ("row", "<i4"), ("pack", "<i8"), ("place", "<i4"), ("repeat", "<i4")])
+PLACE = np.dtype([("file", "<i4"), ("row", "<i4"), ("pack", "<i4"), ("place", "<i4"), ("repeat", "<i4")])
 """One time that a pack holds a document."""
 
 SUMMARY = np.dtype([("cost", "<f8"), ("documents", "<i4"), ("tokens", "<i4", (len(FAMILIES),))])

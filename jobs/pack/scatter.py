@@ -41,11 +41,12 @@ def scatter(unit: Unit[Scatter]) -> Receipt:
 
 def _sums(documents: Records, context: Context) -> dict[str, dict[str, int]]:
     """Tokens and pairs of the documents that fit a pack. One far too long would outweigh all others."""
-    fitting = documents[documents["tokens"] <= context.max_tokens]
+    family, tokens, pairs = (np.ascontiguousarray(documents[name]) for name in ("family", "tokens", "pairs"))
+    fits = tokens <= context.max_tokens
     sums = {}
-    for code in np.unique(fitting["family"]).tolist():
-        mine = fitting[fitting["family"] == code]
-        sums[FAMILIES[code]] = {name: int(mine[name].sum(dtype=np.int64)) for name in ("tokens", "pairs")}
+    for code, name in enumerate(FAMILIES):
+        if (mine := fits & (family == code)).any():
+            sums[name] = {"tokens": int((tokens * mine).sum()), "pairs": int((pairs * mine).sum())}
     return sums
 
 

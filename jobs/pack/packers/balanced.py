@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from jobs.pack.columns import Columns, Floats, Ints
 from jobs.pack.packers.limits import Limits, lower_bound, require_fit
+from jobs.pack.sorting import order_of_numbers
 
 COST_SHARE = 0.999
 """Of the compute budget, what packs hold on average at most: the room in which they differ."""
@@ -66,7 +67,7 @@ class _Waves:
 
     def run(self) -> Ints:
         """The pack of each document, -1 where it fits none."""
-        queue = np.argsort(-self._cost, kind="stable")
+        queue = order_of_numbers(-self._cost)
         position, again = 0, queue[:0]
         while position < len(queue) or len(again):
             # One document a pack is the most that a wave serves.
@@ -77,7 +78,7 @@ class _Waves:
 
     def _wave(self, ahead: Ints) -> Ints:
         """Serve the packs that are next in turn; the documents that still wait, in order."""
-        order = self._order = self._order[np.argsort(self._load[self._order], kind="stable")]
+        order = self._order = self._order[order_of_numbers(self._load[self._order])]
         first = ahead[0]
         open_ = order[self._fits(first, order)]
         if not len(open_):
