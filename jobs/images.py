@@ -73,7 +73,7 @@ def decode_reduced(data: bytes, side: int, max_pixels: int = MAX_PIXELS) -> tupl
         picture = _open(data, max_pixels)
         whole = picture.size
         factor = max(1, min(max(whole), 4 * min(whole)) // side)
-        picture.draft(None, (whole[0] // factor, whole[1] // factor))
+        picture.draft(None, (max(1, whole[0] // factor), max(1, whole[1] // factor)))
         picture.load()
         orientation = _orientation(picture)
         width, height = whole[::-1] if orientation >= 5 else whole

@@ -225,6 +225,13 @@ def test_a_reduced_picture_of_another_format_is_the_picture_itself() -> None:
     assert (small.size, width, height) == ((900, 600), 900, 600)
 
 
+@pytest.mark.parametrize("size", [(64, 16), (5, 500), (1, 1), (3000, 2000)])
+def test_a_picture_is_reduced_as_far_as_its_coding_allows(size: tuple[int, int]) -> None:
+    small, width, height = decode_reduced(encode(Image.new("RGB", size), "JPEG"), 1)
+    assert (width, height) == size
+    assert small.size == tuple(-(-side // 8) for side in size) or min(size) < 8
+
+
 def test_a_truncated_picture_is_found_when_it_is_reduced() -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8))
     buffer = io.BytesIO()
