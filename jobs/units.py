@@ -1,8 +1,9 @@
-"""Units of work over Ray Data: each unit is done once, by any worker, and leaves a receipt.
+"""Units of work over Ray: each unit is done once, by any worker, and leaves a receipt.
 
-Ray Data schedules, retries lost workers and holds back when workers fall behind. What is done is
-written in the receipts, not in Ray: a killed run continues with the units that have none. A unit
-streams its own records, so a run holds one unit per worker at most.
+Ray schedules and tries again where a worker is lost: in tasks, or, where a worker has something to load
+first, in Ray Data's pools of actors. What is done is written in the receipts, not in Ray: a killed run
+continues with the units that have none. A unit streams its own records, so a run holds one unit per worker
+at most.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import ray
-import ray.data
 
 from infra.errors import UserError
 from infra.job import Resources
@@ -27,6 +28,9 @@ P = TypeVar("P")
 Row = dict[str, Any]
 
 ALL_CORES = Resources()
+
+MOST_DEATHS = 8
+"""Workers that may die over one unit before the run ends."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def run_units(
         noun: what `Unit.size` counts.
 
     Raises:
-        UserError: the one that a unit raised.
+        UserError: the one that a unit raised, or workers die over a unit again and again.
         RuntimeError: a unit failed otherwise; names the unit and has the worker's traceback.
     """
     receipts = output.receipts()
@@ -88,27 +92,72 @@ def _finish(
     if not pending:
         return
     ensure_ray()
-    _quiet()
     workers = min(resources.workers or _default_workers(resources), len(pending))
-    rows = ray.data.from_items([{"unit": unit} for unit in pending], override_num_blocks=len(pending))
     share = {"num_gpus": resources.gpus} if resources.gpus else {"num_cpus": 1}
     if inspect.isclass(work):
-        results = rows.map(
-            _Loaded,
-            fn_constructor_args=(output, work, arguments),
-            concurrency=(1, workers) if workers > _cores() else workers,
-            **share,
-        )
+        rows = _in_pool(pending, (output, work, arguments), workers, share)
     else:
-        results = rows.map(_do, fn_args=(output, work), concurrency=workers, **share)
-    for row in results.iter_rows():
+        rows = _in_tasks(pending, output, work, workers, share)
+    for row in rows:
         _raise_error(row)
         yield Receipt.model_validate_json(row["receipt"])
 
 
-def _do(row: Row, output: Output, work: Callable[[Unit[Any]], Receipt]) -> Row:
+def _in_tasks(
+    pending: Sequence[Unit[Any]],
+    output: Output,
+    work: Callable[[Unit[Any]], Receipt],
+    workers: int,
+    share: dict[str, Any],
+) -> Iterator[Row]:
+    """Do units in tasks of their own. Ray Data would wait a quarter of a second between two of them.
+
+    Raises:
+        UserError: workers die over a unit again and again.
+    """
+    do = ray.remote(_do).options(max_retries=MOST_DEATHS - 1, **share)
+    shared, waiting = ray.put(work), iter(pending)
+    running = {do.remote(unit, output, shared): unit.name for unit in islice(waiting, workers)}
+    try:
+        while running:
+            (finished,), _ = ray.wait(list(running))
+            row = _fetch(finished, running.pop(finished))
+            running |= {do.remote(unit, output, shared): unit.name for unit in islice(waiting, 1)}
+            yield row
+    finally:
+        for left in running:
+            ray.cancel(left)
+
+
+def _fetch(finished: ray.ObjectRef[Row], name: str) -> Row:
+    """What a task returned.
+
+    Raises:
+        UserError: it returned nothing, for its workers died.
+    """
+    try:
+        row: Row = ray.get(finished)
+    except ray.exceptions.RayError as error:
+        what = f"workers died over unit {name}: {type(error).__name__}"
+        raise UserError(what, "Ray", "See whether memory ran out, and run again") from error
+    return row
+
+
+def _in_pool(
+    pending: Sequence[Unit[Any]], arguments: tuple[Any, ...], workers: int, share: dict[str, Any]
+) -> Iterator[Row]:
+    """Do units in actors, each of which builds what it works with once."""
+    import ray.data
+
+    _quiet()
+    rows = ray.data.from_items([{"unit": unit} for unit in pending], override_num_blocks=len(pending))
+    # A pool of more than there are cores for would wait for all before it starts.
+    size = (1, workers) if workers > _cores() else workers
+    yield from rows.map(_Loaded, fn_constructor_args=arguments, concurrency=size, **share).iter_rows()
+
+
+def _do(unit: Unit[Any], output: Output, work: Callable[[Unit[Any]], Receipt]) -> Row:
     """Run one unit in a worker. Errors travel back as data, so that they arrive as they were."""
-    unit: Unit[Any] = row["unit"]
     result: Row = {"unit": unit.name, "receipt": "", "user_error": [], "trace": ""}
     try:
         receipt = output.finish_unit(work(unit))
@@ -129,7 +178,7 @@ class _Loaded:
         self._work: Callable[[Unit[Any]], Receipt] | None = None
 
     def __call__(self, row: Row) -> Row:
-        return _do(row, self._output, self._call)
+        return _do(row["unit"], self._output, self._call)
 
     def _call(self, unit: Unit[Any]) -> Receipt:
         # Built here and not in __init__, so that a failure to load comes back like any other.

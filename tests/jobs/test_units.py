@@ -1,3 +1,5 @@
+import os
+import signal
 import sys
 from collections import Counter
 from functools import partial
@@ -11,7 +13,7 @@ from infra.errors import UserError
 from infra.job import Resources
 from infra.manifest import Output, Receipt
 from infra.reporter import SilentReporter
-from jobs.units import Unit, run_units
+from jobs.units import MOST_DEATHS, Unit, run_units
 
 # Workers cannot import test modules by name.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -115,3 +117,32 @@ def test_other_errors_name_the_unit(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     with pytest.raises(RuntimeError, match=r"unit u1 failed[\s\S]*ZeroDivisionError"):
         run_units(output, units(1, 0), partial(double, output=output), SilentReporter())
+
+
+def dies(unit: Unit[int], output: Output, folder: str, times: int) -> Receipt:
+    """Kills its worker the first `times` times, if the unit is 7."""
+    tried = len(list(Path(folder).iterdir()))
+    if unit.payload == 7 and tried < times:
+        (Path(folder) / str(tried)).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return double(unit, output)
+
+
+def test_a_unit_whose_worker_died_is_done_by_another(tmp_path: Path) -> None:
+    output, folder = Output(str(tmp_path / "out")), tmp_path / "tried"
+    folder.mkdir()
+    work = partial(dies, output=output, folder=str(folder), times=2)
+    receipts = run_units(output, units(1, 7, 2), work, SilentReporter())
+    assert [receipt.counts.kept for receipt in receipts] == [1, 1, 1]
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_unit_that_kills_every_worker_ends_the_run_with_one_line(tmp_path: Path) -> None:
+    output, folder = Output(str(tmp_path / "out")), tmp_path / "tried"
+    folder.mkdir()
+    work = partial(dies, output=output, folder=str(folder), times=100)
+    with pytest.raises(
+        UserError, match=r"workers died over unit u1: WorkerCrashedError\. See"
+    ):
+        run_units(output, units(1, 7), work, SilentReporter())
+    assert len(list(folder.iterdir())) == MOST_DEATHS
