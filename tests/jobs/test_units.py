@@ -141,8 +141,6 @@ def test_a_unit_that_kills_every_worker_ends_the_run_with_one_line(tmp_path: Pat
     output, folder = Output(str(tmp_path / "out")), tmp_path / "tried"
     folder.mkdir()
     work = partial(dies, output=output, folder=str(folder), times=100)
-    with pytest.raises(
-        UserError, match=r"workers died over unit u1: WorkerCrashedError\. See"
-    ):
+    with pytest.raises(UserError, match=r"workers died over unit u1: WorkerCrashedError\. See"):
         run_units(output, units(1, 7), work, SilentReporter())
     assert len(list(folder.iterdir())) == MOST_DEATHS
