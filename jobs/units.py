@@ -1,19 +1,19 @@
 """Units of work over Ray: each unit is done once, by any worker, and leaves a receipt.
 
-Ray schedules and tries again where a worker is lost: in tasks, or, where a worker has something to load
-first, in Ray Data's pools of actors. What is done is written in the receipts, not in Ray: a killed run
-continues with the units that have none. A unit streams its own records, so a run holds one unit per worker
-at most.
+Ray starts workers and tries again where one is lost: tasks, or actors where there is something to load first.
+What is done is written in the receipts, not in Ray: a killed run continues with the units that have none. A
+unit streams its own records, so a run holds one unit per worker at most.
+
+Ray Data could do the same, but its workers idle between two short units.
 """
 
 from __future__ import annotations
 
 import inspect
-import logging
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import ray
@@ -29,8 +29,9 @@ Row = dict[str, Any]
 
 ALL_CORES = Resources()
 
-MOST_DEATHS = 8
-"""Workers that may die over one unit before the run ends."""
+MOST_DEATHS = 5
+"""Workers that may die over one unit before the run ends; as many as it takes for a class that says
+`COUNTS_DEATHS = True`, for it sees to that itself."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Unit(Generic[P]):
     name: str
     payload: P
     size: int = 1
+
+
+_Submit = Callable[[Unit[Any]], Any]
+"""Gives a unit to a worker; returns what it will come back as."""
 
 
 def run_units(
@@ -95,11 +100,14 @@ def _finish(
     workers = min(resources.workers or _default_workers(resources), len(pending))
     share = {"num_gpus": resources.gpus} if resources.gpus else {"num_cpus": 1}
     if inspect.isclass(work):
-        rows = _in_pool(pending, (output, work, arguments), workers, share)
+        rows = _in_actors(pending, output, work, arguments, workers, share)
     else:
         rows = _in_tasks(pending, output, work, workers, share)
     for row in rows:
-        _raise_error(row)
+        if row["user_error"]:
+            raise UserError(*row["user_error"])
+        if row["trace"]:
+            raise RuntimeError(f"unit {row['unit']} failed in a worker\n{row['trace']}")
         yield Receipt.model_validate_json(row["receipt"])
 
 
@@ -110,50 +118,71 @@ def _in_tasks(
     workers: int,
     share: dict[str, Any],
 ) -> Iterator[Row]:
-    """Do units in tasks of their own. Ray Data would wait a quarter of a second between two of them.
+    """Do units in tasks, for which Ray's workers may be there already."""
+    task, shared = ray.remote(_do).options(max_retries=MOST_DEATHS - 1, **share), ray.put(work)
+    free: list[_Submit] = [lambda unit: task.remote(unit, output, shared)] * workers
+    yield from _schedule(pending, free, {})
+
+
+def _in_actors(
+    pending: Sequence[Unit[Any]],
+    output: Output,
+    factory: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    workers: int,
+    share: dict[str, Any],
+) -> Iterator[Row]:
+    """Do units in actors, each of which builds what it works with once."""
+    tries = -1 if getattr(factory, "COUNTS_DEATHS", False) else MOST_DEATHS - 1
+    actor = ray.remote(_Loaded).options(max_restarts=-1, max_task_retries=tries, **share)
+    actors = [actor.remote(output, factory, arguments) for _ in range(workers)]
+    starting: dict[Any, _Submit] = {one.ready.remote(): one.do.remote for one in actors}
+    try:
+        yield from _schedule(pending, [], starting)
+    finally:
+        for one in actors:
+            ray.kill(one)
+
+
+def _schedule(
+    pending: Sequence[Unit[Any]], free: list[_Submit], starting: dict[Any, _Submit]
+) -> Iterator[Row]:
+    """Give the next unit to whoever is free; yield what comes back.
+
+    Args:
+        pending: the units, in the order in which they are begun.
+        free: who waits for a unit.
+        starting: who will, once something is there. An actor that waits for a core keeps no unit waiting.
 
     Raises:
         UserError: workers die over a unit again and again.
     """
-    do = ray.remote(_do).options(max_retries=MOST_DEATHS - 1, **share)
-    shared, waiting = ray.put(work), iter(pending)
-    running = {do.remote(unit, output, shared): unit.name for unit in islice(waiting, workers)}
+    waiting = deque(pending)
+    running: dict[Any, tuple[Unit[Any], _Submit]] = {}
     try:
-        while running:
-            (finished,), _ = ray.wait(list(running))
-            row = _fetch(finished, running.pop(finished))
-            running |= {do.remote(unit, output, shared): unit.name for unit in islice(waiting, 1)}
-            yield row
+        while waiting or running:
+            while waiting and free:
+                unit, submit = waiting.popleft(), free.pop()
+                running[submit(unit)] = (unit, submit)
+            (finished,), _ = ray.wait([*running, *starting])
+            if finished in starting:
+                free.append(starting.pop(finished))
+                continue
+            unit, submit = running.pop(finished)
+            free.append(submit)
+            yield _fetch(finished, unit)
     finally:
         for left in running:
             ray.cancel(left)
 
 
-def _fetch(finished: ray.ObjectRef[Row], name: str) -> Row:
-    """What a task returned.
-
-    Raises:
-        UserError: it returned nothing, for its workers died.
-    """
+def _fetch(finished: Any, unit: Unit[Any]) -> Row:
     try:
         row: Row = ray.get(finished)
     except ray.exceptions.RayError as error:
-        what = f"workers died over unit {name}: {type(error).__name__}"
+        what = f"workers died over unit {unit.name}: {type(error).__name__}"
         raise UserError(what, "Ray", "See whether memory ran out, and run again") from error
     return row
-
-
-def _in_pool(
-    pending: Sequence[Unit[Any]], arguments: tuple[Any, ...], workers: int, share: dict[str, Any]
-) -> Iterator[Row]:
-    """Do units in actors, each of which builds what it works with once."""
-    import ray.data
-
-    _quiet()
-    rows = ray.data.from_items([{"unit": unit} for unit in pending], override_num_blocks=len(pending))
-    # A pool of more than there are cores for would wait for all before it starts.
-    size = (1, workers) if workers > _cores() else workers
-    yield from rows.map(_Loaded, fn_constructor_args=arguments, concurrency=size, **share).iter_rows()
 
 
 def _do(unit: Unit[Any], output: Output, work: Callable[[Unit[Any]], Receipt]) -> Row:
@@ -169,7 +198,7 @@ def _do(unit: Unit[Any], output: Output, work: Callable[[Unit[Any]], Receipt]) -
 
 
 class _Loaded:
-    """A worker that keeps what it loaded between units."""
+    """An actor, which keeps what it loaded from unit to unit."""
 
     def __init__(self, output: Output, factory: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         self._output = output
@@ -177,21 +206,18 @@ class _Loaded:
         self._arguments = arguments
         self._work: Callable[[Unit[Any]], Receipt] | None = None
 
-    def __call__(self, row: Row) -> Row:
-        return _do(row["unit"], self._output, self._call)
+    def ready(self) -> None:
+        """Comes back once the actor runs."""
+
+    def do(self, unit: Unit[Any]) -> Row:
+        """Do one unit."""
+        return _do(unit, self._output, self._call)
 
     def _call(self, unit: Unit[Any]) -> Receipt:
         # Built here and not in __init__, so that a failure to load comes back like any other.
         if self._work is None:
             self._work = self._factory(*self._arguments)
         return self._work(unit)
-
-
-def _raise_error(row: Row) -> None:
-    if len(row["user_error"]):
-        raise UserError(*row["user_error"])
-    if row["trace"]:
-        raise RuntimeError(f"unit {row['unit']} failed in a worker\n{row['trace']}")
 
 
 def _default_workers(resources: Resources) -> int:
@@ -210,11 +236,3 @@ def _default_workers(resources: Resources) -> int:
 
 def _cores() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
-
-
-def _quiet() -> None:
-    """Progress is the reporter's; Ray Data's own bars and notices would mix with it."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False

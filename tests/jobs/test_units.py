@@ -137,10 +137,35 @@ def test_a_unit_whose_worker_died_is_done_by_another(tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == 2
 
 
-def test_a_unit_that_kills_every_worker_ends_the_run_with_one_line(tmp_path: Path) -> None:
+class Dies:
+    def __init__(self, output: Output, folder: str) -> None:
+        self.output, self.folder = output, folder
+
+    def __call__(self, unit: Unit[int]) -> Receipt:
+        return dies(unit, self.output, self.folder, 100)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_unit_that_kills_every_worker_ends_the_run_with_one_line(tmp_path: Path, loaded: bool) -> None:
     output, folder = Output(str(tmp_path / "out")), tmp_path / "tried"
     folder.mkdir()
-    work = partial(dies, output=output, folder=str(folder), times=100)
-    with pytest.raises(UserError, match=r"workers died over unit u1: WorkerCrashedError\. See"):
-        run_units(output, units(1, 7), work, SilentReporter())
+    work = Dies if loaded else partial(dies, output=output, folder=str(folder), times=100)
+    arguments = (output, str(folder)) if loaded else ()
+    with pytest.raises(UserError, match=r"workers died over unit u1: \w+\. See whether memory ran out"):
+        run_units(output, units(1, 7), work, SilentReporter(), arguments=arguments)
     assert len(list(folder.iterdir())) == MOST_DEATHS
+    assert set(output.receipts()) <= {"u0"}
+
+
+def test_more_workers_than_cores_wait_for_none(tmp_path: Path) -> None:
+    output, folder = Output(str(tmp_path / "out")), tmp_path / "built"
+    folder.mkdir()
+    receipts = run_units(
+        output,
+        units(*[1] * 6),
+        Loaded,
+        SilentReporter(),
+        Resources(workers=5),
+        arguments=(output, str(folder)),
+    )
+    assert [receipt.unit for receipt in receipts] == [f"u{n}" for n in range(6)]
