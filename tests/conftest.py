@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+# Test processes share the cores, and more threads than cores wait for each other. Read when torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No timed assertions: a busy machine is no failure.
 settings.register_profile("untimed", deadline=None)
