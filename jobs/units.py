@@ -12,7 +12,8 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -25,7 +26,6 @@ from infra.manifest import Output, Receipt
 from infra.reporter import Reporter
 
 P = TypeVar("P")
-Row = dict[str, Any]
 
 ALL_CORES = Resources()
 
@@ -43,6 +43,15 @@ class Unit(Generic[P]):
     size: int = 1
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """An error in a worker that is no `UserError`."""
+
+    trace: str
+
+
+_Outcome = Receipt | UserError | _Failure
+_Outcomes = Generator[tuple[Unit[Any], _Outcome], None, None]
 _Submit = Callable[[Unit[Any]], Any]
 """Gives a unit to a worker; returns what it will come back as."""
 
@@ -100,15 +109,17 @@ def _finish(
     workers = min(resources.workers or _default_workers(resources), len(pending))
     share = {"num_gpus": resources.gpus} if resources.gpus else {"num_cpus": 1}
     if inspect.isclass(work):
-        rows = _in_actors(pending, output, work, arguments, workers, share)
+        outcomes = _in_actors(pending, output, work, arguments, workers, share)
     else:
-        rows = _in_tasks(pending, output, work, workers, share)
-    for row in rows:
-        if row["user_error"]:
-            raise UserError(*row["user_error"])
-        if row["trace"]:
-            raise RuntimeError(f"unit {row['unit']} failed in a worker\n{row['trace']}")
-        yield Receipt.model_validate_json(row["receipt"])
+        outcomes = _in_tasks(pending, output, work, workers, share)
+    # Closed here: a traceback would keep the workers of a run that failed.
+    with closing(outcomes):
+        for unit, outcome in outcomes:
+            if isinstance(outcome, UserError):
+                raise outcome
+            if isinstance(outcome, _Failure):
+                raise RuntimeError(f"unit {unit.name} failed in a worker\n{outcome.trace}")
+            yield outcome
 
 
 def _in_tasks(
@@ -117,7 +128,7 @@ def _in_tasks(
     work: Callable[[Unit[Any]], Receipt],
     workers: int,
     share: dict[str, Any],
-) -> Iterator[Row]:
+) -> _Outcomes:
     """Do units in tasks, for which Ray's workers may be there already."""
     task, shared = ray.remote(_do).options(max_retries=MOST_DEATHS - 1, **share), ray.put(work)
     free: list[_Submit] = [lambda unit: task.remote(unit, output, shared)] * workers
@@ -131,7 +142,7 @@ def _in_actors(
     arguments: tuple[Any, ...],
     workers: int,
     share: dict[str, Any],
-) -> Iterator[Row]:
+) -> _Outcomes:
     """Do units in actors, each of which builds what it works with once."""
     tries = -1 if getattr(factory, "COUNTS_DEATHS", False) else MOST_DEATHS - 1
     actor = ray.remote(_Loaded).options(max_restarts=-1, max_task_retries=tries, **share)
@@ -144,9 +155,7 @@ def _in_actors(
             ray.kill(one)
 
 
-def _schedule(
-    pending: Sequence[Unit[Any]], free: list[_Submit], starting: dict[Any, _Submit]
-) -> Iterator[Row]:
+def _schedule(pending: Sequence[Unit[Any]], free: list[_Submit], starting: dict[Any, _Submit]) -> _Outcomes:
     """Give the next unit to whoever is free; yield what comes back.
 
     Args:
@@ -170,31 +179,29 @@ def _schedule(
                 continue
             unit, submit = running.pop(finished)
             free.append(submit)
-            yield _fetch(finished, unit)
+            yield unit, _fetch(finished, unit)
     finally:
         for left in running:
             ray.cancel(left)
 
 
-def _fetch(finished: Any, unit: Unit[Any]) -> Row:
+def _fetch(finished: Any, unit: Unit[Any]) -> _Outcome:
     try:
-        row: Row = ray.get(finished)
+        outcome: _Outcome = ray.get(finished)
     except ray.exceptions.RayError as error:
         what = f"workers died over unit {unit.name}: {type(error).__name__}"
         raise UserError(what, "Ray", "See whether memory ran out, and run again") from error
-    return row
+    return outcome
 
 
-def _do(unit: Unit[Any], output: Output, work: Callable[[Unit[Any]], Receipt]) -> Row:
+def _do(unit: Unit[Any], output: Output, work: Callable[[Unit[Any]], Receipt]) -> _Outcome:
     """Run one unit in a worker. Errors travel back as data, so that they arrive as they were."""
-    result: Row = {"unit": unit.name, "receipt": "", "user_error": [], "trace": ""}
     try:
-        receipt = output.finish_unit(work(unit))
-        return result | {"receipt": receipt.model_dump_json()}
+        return output.finish_unit(work(unit))
     except UserError as error:
-        return result | {"user_error": [error.what, error.where, error.mend]}
+        return error
     except Exception:
-        return result | {"trace": traceback.format_exc()}
+        return _Failure(traceback.format_exc())
 
 
 class _Loaded:
@@ -209,7 +216,7 @@ class _Loaded:
     def ready(self) -> None:
         """Comes back once the actor runs."""
 
-    def do(self, unit: Unit[Any]) -> Row:
+    def do(self, unit: Unit[Any]) -> _Outcome:
         """Do one unit."""
         return _do(unit, self._output, self._call)
 
