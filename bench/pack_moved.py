@@ -125,8 +125,12 @@ def write_tokens(folder: Path, count: int) -> int:
 def save_tokenizer(folder: Path) -> None:
     """A finished `tokenizer/joint`, of which packing reads the configuration."""
     ImageTokenizer(TokenizerConfig.preset("tiny")).save_pretrained(folder / "data")
-    Output(str(folder)).commit(
-        Manifest(asset="tokenizer/joint", partition=None, fingerprint="f", files=(), counts=Counts())
+    output = Output(str(folder))
+    files = tuple(
+        output.publish(f"data/{path.name}", path.read_bytes()) for path in sorted((folder / "data").iterdir())
+    )
+    output.commit(
+        Manifest(asset="tokenizer/joint", partition=None, fingerprint="f", files=files, counts=Counts())
     )
 
 
