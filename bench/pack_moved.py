@@ -5,7 +5,7 @@ compresses (2,048 different ones, again and again under other ids), are packed a
 and their rows moved to the packs over Ray. The memory is that of all processes together, Ray's own among
 them. It should not grow with the documents:
 
-    PYTHONPATH=. python bench/pack_moved.py [--documents 50000 400000] [--folder SCRATCH]
+    PYTHONPATH=. python bench/pack_moved.py [--documents 400000 1600000] [--folder SCRATCH]
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MAX_TOKENS = 16_384
 def main() -> None:
     """Pack every number of documents, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--documents", type=int, nargs="+", default=[50_000, 400_000])
+    parser.add_argument("--documents", type=int, nargs="+", default=[400_000, 1_600_000])
     parser.add_argument("--folder", type=Path, help="for token files and packs; else a temporary one")
     parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
