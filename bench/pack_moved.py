@@ -3,7 +3,7 @@
 Token files of documents with a caption and a 256x256 picture of uniformly random codes, which nothing
 compresses (2,048 different ones, again and again under other ids), are packed as a stage does it: planned,
 and their rows moved to the packs over Ray. The memory is that of all processes together, Ray's own among
-them. It should not grow with the documents:
+them. It should hardly grow with the documents:
 
     PYTHONPATH=. python bench/pack_moved.py [--documents 400000 1600000] [--folder SCRATCH]
 """

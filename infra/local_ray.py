@@ -17,6 +17,8 @@ def ensure_ray() -> None:
     address = os.environ.get("RAY_ADDRESS")
     # The variables are read by the processes Ray starts: quieter logs, no usage reports.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Otherwise what runs out of memory is tried again for ever.
+    os.environ.setdefault("RAY_task_oom_retries", "4")
     if address:
         ray.init(address=address, log_to_driver=False, logging_level="error")
         return

@@ -117,10 +117,10 @@ class Output:
         return {f.uri.rsplit("/", 1)[1].removesuffix(".png"): f.uri for f in found}
 
     def finish_unit(self, receipt: Receipt) -> Receipt:
-        """Publish a unit's receipt, after its files."""
+        """Publish a unit's receipt, after its files; return it as later runs read it."""
         data = receipt.model_dump_json(indent=1).encode()
         storage.publish_bytes(storage.join(self.uri, "units", f"{receipt.unit}.json"), data)
-        return receipt
+        return Receipt.model_validate_json(data)
 
     def receipts(self) -> dict[str, Receipt]:
         """The units that earlier runs finished, by name."""

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import ray
@@ -29,9 +30,8 @@ P = TypeVar("P")
 
 ALL_CORES = Resources()
 
-MOST_DEATHS = 5
-"""Workers that may die over one unit before the run ends; as many as it takes for a class that says
-`COUNTS_DEATHS = True`, for it sees to that itself."""
+TRIES = 5
+"""How often a unit is begun before the run ends, where its workers die."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,23 @@ class _Failure:
     trace: str
 
 
+_DEATHS = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.ActorDiedError,
+    ray.exceptions.ActorUnavailableError,
+)
 _Outcome = Receipt | UserError | _Failure
 _Outcomes = Generator[tuple[Unit[Any], _Outcome], None, None]
-_Submit = Callable[[Unit[Any]], Any]
-"""Gives a unit to a worker; returns what it will come back as."""
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """Who does units: `submit` returns what a unit will come back as."""
+
+    submit: Callable[[Unit[Any]], Any]
+    release: Callable[[], None]
 
 
 def run_units(
@@ -65,6 +78,7 @@ def run_units(
     *,
     arguments: tuple[Any, ...] = (),
     noun: str = "units",
+    tries: int | None = TRIES,
 ) -> list[Receipt]:
     """Do every unit that has no receipt yet; return all receipts in the order of `units`.
 
@@ -77,10 +91,11 @@ def run_units(
         resources: how many workers, and the GPUs of each.
         arguments: of the class.
         noun: what `Unit.size` counts.
+        tries: how often a unit is begun, where its workers die; None if the work counts deaths itself.
 
     Raises:
         UserError: the one that a unit raised, or workers die over a unit again and again.
-        RuntimeError: a unit failed otherwise; names the unit and has the worker's traceback.
+        RuntimeError: a unit failed otherwise, or could not begin; has the worker's traceback.
     """
     receipts = output.receipts()
     pending = [unit for unit in units if unit.name not in receipts]
@@ -88,7 +103,7 @@ def run_units(
     done = total - sum(unit.size for unit in pending)
     report.progress(done, total, noun)
     sizes = {unit.name: unit.size for unit in pending}
-    for receipt in _finish(output, pending, work, resources, arguments):
+    for receipt in _finish(output, pending, work, resources, arguments, tries):
         receipts[receipt.unit] = receipt
         done += sizes[receipt.unit]
         report.progress(done, total, noun)
@@ -101,17 +116,20 @@ def _finish(
     work: Callable[..., Any],
     resources: Resources,
     arguments: tuple[Any, ...],
+    tries: int | None,
 ) -> Iterator[Receipt]:
     """Yield the receipts of pending units as workers finish them."""
     if not pending:
         return
     ensure_ray()
     workers = min(resources.workers or _default_workers(resources), len(pending))
-    share = {"num_gpus": resources.gpus} if resources.gpus else {"num_cpus": 1}
+    options: dict[str, Any] = {"num_gpus": resources.gpus} if resources.gpus else {"num_cpus": 1}
+    again = -1 if tries is None else tries - 1
     if inspect.isclass(work):
-        outcomes = _in_actors(pending, output, work, arguments, workers, share)
+        options |= {"max_restarts": -1, "max_task_retries": again}
+        outcomes = _in_actors(pending, output, work, arguments, workers, options)
     else:
-        outcomes = _in_tasks(pending, output, work, workers, share)
+        outcomes = _in_tasks(pending, output, work, workers, options | {"max_retries": again})
     # Closed here: a traceback would keep the workers of a run that failed.
     with closing(outcomes):
         for unit, outcome in outcomes:
@@ -127,12 +145,12 @@ def _in_tasks(
     output: Output,
     work: Callable[[Unit[Any]], Receipt],
     workers: int,
-    share: dict[str, Any],
+    options: dict[str, Any],
 ) -> _Outcomes:
-    """Do units in tasks, for which Ray's workers may be there already."""
-    task, shared = ray.remote(_do).options(max_retries=MOST_DEATHS - 1, **share), ray.put(work)
-    free: list[_Submit] = [lambda unit: task.remote(unit, output, shared)] * workers
-    yield from _schedule(pending, free, {})
+    """Do units in tasks, for which Ray's processes may be there already."""
+    task, shared = ray.remote(_do).options(**options), ray.put(work)
+    worker = _Worker(lambda unit: task.remote(unit, output, shared), lambda: None)
+    yield from _schedule(pending, [worker] * workers, {})
 
 
 def _in_actors(
@@ -141,13 +159,12 @@ def _in_actors(
     factory: Callable[..., Any],
     arguments: tuple[Any, ...],
     workers: int,
-    share: dict[str, Any],
+    options: dict[str, Any],
 ) -> _Outcomes:
     """Do units in actors, each of which builds what it works with once."""
-    tries = -1 if getattr(factory, "COUNTS_DEATHS", False) else MOST_DEATHS - 1
-    actor = ray.remote(_Loaded).options(max_restarts=-1, max_task_retries=tries, **share)
+    actor = ray.remote(_Loaded).options(**options)
     actors = [actor.remote(output, factory, arguments) for _ in range(workers)]
-    starting: dict[Any, _Submit] = {one.ready.remote(): one.do.remote for one in actors}
+    starting = {one.ready.remote(): _Worker(one.do.remote, partial(ray.kill, one)) for one in actors}
     try:
         yield from _schedule(pending, [], starting)
     finally:
@@ -155,8 +172,10 @@ def _in_actors(
             ray.kill(one)
 
 
-def _schedule(pending: Sequence[Unit[Any]], free: list[_Submit], starting: dict[Any, _Submit]) -> _Outcomes:
+def _schedule(pending: Sequence[Unit[Any]], free: list[_Worker], starting: dict[Any, _Worker]) -> _Outcomes:
     """Give the next unit to whoever is free; yield what comes back.
+
+    Whoever is not needed any more is released at once: another that died over a unit may need its place.
 
     Args:
         pending: the units, in the order in which they are begun.
@@ -165,32 +184,62 @@ def _schedule(pending: Sequence[Unit[Any]], free: list[_Submit], starting: dict[
 
     Raises:
         UserError: workers die over a unit again and again.
+        RuntimeError: a worker cannot start, or a unit cannot begin.
     """
     waiting = deque(pending)
-    running: dict[Any, tuple[Unit[Any], _Submit]] = {}
+    running: dict[Any, tuple[Unit[Any], _Worker]] = {}
     try:
         while waiting or running:
             while waiting and free:
-                unit, submit = waiting.popleft(), free.pop()
-                running[submit(unit)] = (unit, submit)
+                unit, worker = waiting.popleft(), free.pop()
+                running[worker.submit(unit)] = (unit, worker)
+            if not waiting:
+                _release([*free, *starting.values()])
+                free, starting = [], {}
             (finished,), _ = ray.wait([*running, *starting])
             if finished in starting:
+                _check_start(finished)
                 free.append(starting.pop(finished))
-                continue
-            unit, submit = running.pop(finished)
-            free.append(submit)
-            yield unit, _fetch(finished, unit)
+            else:
+                unit, worker = running.pop(finished)
+                free.append(worker)
+                yield unit, _fetch(finished, unit)
     finally:
         for left in running:
             ray.cancel(left)
 
 
+def _release(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        worker.release()
+
+
+def _check_start(finished: Any) -> None:
+    """Refuse to go on without a worker.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
+    try:
+        ray.get(finished)
+    except ray.exceptions.RayError as error:
+        raise RuntimeError(f"a worker cannot start\n{error}") from error
+
+
 def _fetch(finished: Any, unit: Unit[Any]) -> _Outcome:
+    """What became of a unit.
+
+    Raises:
+        UserError: its workers died, too often.
+        RuntimeError: it could not begin.
+    """
     try:
         outcome: _Outcome = ray.get(finished)
-    except ray.exceptions.RayError as error:
+    except _DEATHS as error:
         what = f"workers died over unit {unit.name}: {type(error).__name__}"
         raise UserError(what, "Ray", "See whether memory ran out, and run again") from error
+    except ray.exceptions.RayError as error:
+        raise RuntimeError(f"unit {unit.name} cannot begin\n{error}") from error
     return outcome
 
 

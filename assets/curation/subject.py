@@ -127,5 +127,5 @@ def _stage(
         family="subject",
         checks=(CONSERVATION, UNIQUE_SOURCES, *checks),
         thresholds=thresholds,
-        version="2" if name in ("scored", "confirmed") else "1",
+        version={"scored": "3", "confirmed": "2"}.get(name, "1"),
     )

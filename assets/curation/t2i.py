@@ -186,5 +186,5 @@ def _stage(
         partitioning="drop",
         thresholds={"vlm": SPEED_ONLY} if name == "captioned" else {},
         checks=(CONSERVATION, UNIQUE_SOURCES, *checks),
-        version="2" if name in ("scored", "topics", "captioned") else "1",
+        version={"scored": "3", "topics": "2", "captioned": "2"}.get(name, "1"),
     )

@@ -57,7 +57,7 @@ def _bands(pixels_hwc: Pixels) -> tuple[int, int]:
 
 
 def _thickness(pixels_hwc: Pixels, change_h: Floats) -> int:
-    """Rows of the thickest band at the top."""
+    """Rows of the thickest band at the top. `change_h`: a row's share unlike the third row below it."""
     ends_n = np.arange(THINNEST, len(pixels_hwc) // 3 + 1)  # the first row inside
     ends_n = ends_n[change_h[ends_n - 2] >= CHANGE]
     if not len(ends_n):  # as in most pictures: no edge, so no need to look for its band

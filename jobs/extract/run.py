@@ -41,7 +41,7 @@ def run(spec: JobSpec[TokensSettings], report: Reporter) -> Manifest:
     curated = [f for key, folders in sorted(spec.inputs.items()) if key != TOKENIZER for f in folders]
     units = tar_units(curated)
     receipts = run_units(
-        output, units, Extractor, report, spec.resources, arguments=(plan,), noun="documents"
+        output, units, Extractor, report, spec.resources, arguments=(plan,), noun="documents", tries=None
     )
     files = [output.publish_table(CATALOGUE, catalogue(spec.output, units, receipts))]
     files += [entry for receipt in receipts for entry in receipt.files]

@@ -47,8 +47,6 @@ def load_encoder(plan: Plan) -> Encoder:
 class Extractor:
     """A worker: built once, called with units."""
 
-    COUNTS_DEATHS = True
-
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._encoder: Encoder | None = None

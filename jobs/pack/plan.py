@@ -68,7 +68,7 @@ def make_plan(request: Request, output: Output, report: Reporter, resources: Res
     """Plan all documents and publish the catalogue.
 
     Raises:
-        UserError: a family of the mixture has no documents, or nothing can be packed.
+        UserError: a family of the mixture has no documents, nothing can be packed, or packs are too many.
     """
     steps = Steps(output, report, resources)
     units = group_files(request.files, lambda file: file.rows, UNIT_DOCUMENTS)
@@ -85,6 +85,8 @@ def make_plan(request: Request, output: Output, report: Reporter, resources: Res
     tasks = [Assign(context, w, held, packer, cuts) for w in range(context.windows)]
     assigned = steps.do("assign", tasks, assign)
     first_packs = np.cumsum([0, *(receipt.metadata["packs"] for receipt in assigned)])
+    if first_packs[-1] > np.iinfo(np.int32).max:
+        raise UserError(f"{first_packs[-1]} packs are too many to number", request.place, "Raise max_tokens")
     publish_chunks(output, FIRST_PACKS, [first_packs.astype("<i8").tobytes()])
     listings = [Listing(context, w, int(first_packs[w])) for w in range(context.windows)]
     listed = steps.do("catalogue", listings, list_documents)

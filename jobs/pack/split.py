@@ -18,6 +18,7 @@ from jobs.pack.assign import read_places
 from jobs.pack.exchange import publish_chunks, read_records
 from jobs.pack.inputs import TokenFile
 from jobs.pack.records import PLACE, Records, join
+from jobs.pack.sorting import order_of
 from jobs.pack.steps import Context, receipt
 from jobs.readers import damage_named
 from jobs.schemas import TOKENS_SCHEMA
@@ -30,7 +31,7 @@ FIRST_PACKS = "first-packs"
 """Intermediate: the number of each window's first pack, and of all."""
 
 MOVED_SCHEMA = pa.schema(
-    [*TOKENS_SCHEMA, ("repeat", pa.int32()), ("pack", pa.int64()), ("place", pa.int32())]
+    [*TOKENS_SCHEMA, ("repeat", pa.int32()), ("pack", pa.int32()), ("place", pa.int32())]
 )
 """A row on its way: `pack` counts over all windows, `place` orders the rows of a pack."""
 
@@ -51,7 +52,7 @@ def split(unit: Unit[Split]) -> Receipt:
     task = unit.payload
     places = _places(task)
     bucket = places["pack"] // task.bucket_packs
-    order = np.argsort(bucket, kind="stable")
+    order = order_of(bucket, task.buckets)
     rows = _rows(task.files, places[order])
     ends = np.cumsum(np.bincount(bucket, minlength=task.buckets)).tolist()
     chunks = [_encode(rows, start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]

@@ -13,7 +13,7 @@ from infra.errors import UserError
 from infra.job import Resources
 from infra.manifest import Output, Receipt
 from infra.reporter import SilentReporter
-from jobs.units import MOST_DEATHS, Unit, run_units
+from jobs.units import TRIES, Unit, run_units
 
 # Workers cannot import test modules by name.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -138,11 +138,11 @@ def test_a_unit_whose_worker_died_is_done_by_another(tmp_path: Path) -> None:
 
 
 class Dies:
-    def __init__(self, output: Output, folder: str) -> None:
-        self.output, self.folder = output, folder
+    def __init__(self, output: Output, folder: str, times: int) -> None:
+        self.output, self.folder, self.times = output, folder, times
 
     def __call__(self, unit: Unit[int]) -> Receipt:
-        return dies(unit, self.output, self.folder, 100)
+        return dies(unit, self.output, self.folder, self.times)
 
 
 @pytest.mark.parametrize("loaded", [False, True])
@@ -150,10 +150,10 @@ def test_a_unit_that_kills_every_worker_ends_the_run_with_one_line(tmp_path: Pat
     output, folder = Output(str(tmp_path / "out")), tmp_path / "tried"
     folder.mkdir()
     work = Dies if loaded else partial(dies, output=output, folder=str(folder), times=100)
-    arguments = (output, str(folder)) if loaded else ()
+    arguments = (output, str(folder), 100) if loaded else ()
     with pytest.raises(UserError, match=r"workers died over unit u1: \w+\. See whether memory ran out"):
         run_units(output, units(1, 7), work, SilentReporter(), arguments=arguments)
-    assert len(list(folder.iterdir())) == MOST_DEATHS
+    assert len(list(folder.iterdir())) == TRIES
     assert set(output.receipts()) <= {"u0"}
 
 
@@ -169,3 +169,35 @@ def test_more_workers_than_cores_wait_for_none(tmp_path: Path) -> None:
         arguments=(output, str(folder)),
     )
     assert [receipt.unit for receipt in receipts] == [f"u{n}" for n in range(6)]
+
+
+@pytest.mark.parametrize("times", [1, TRIES + 1])
+def test_who_is_done_makes_room_for_who_died(tmp_path: Path, times: int) -> None:
+    """There are more workers than cores, so an actor that starts again finds all cores taken."""
+    output, folder = Output(str(tmp_path / "out")), tmp_path / "tried"
+    folder.mkdir()
+    arguments = (output, str(folder), times)
+    resources = Resources(workers=4)
+    receipts = run_units(
+        output, units(7, 1, 2, 3, 4), Dies, SilentReporter(), resources, arguments=arguments, tries=None
+    )
+    assert [receipt.counts.kept for receipt in receipts] == [1] * 5
+    assert len(list(folder.iterdir())) == times
+
+
+def absent() -> None:
+    raise ModuleNotFoundError("No module named 'absent'")
+
+
+class Unreadable:
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return absent, ()
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_work_that_cannot_be_read_says_why(tmp_path: Path, loaded: bool) -> None:
+    output = Output(str(tmp_path))
+    work = Loaded if loaded else partial(double, output=Unreadable())
+    arguments = (Unreadable(), "") if loaded else ()
+    with pytest.raises(RuntimeError, match=r"cannot (begin|start)[\s\S]*No module named 'absent'"):
+        run_units(output, units(1), work, SilentReporter(), arguments=arguments)

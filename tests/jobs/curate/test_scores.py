@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import statistics
 from operator import mul
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from jobs.curate.frames import frame_share
-from jobs.curate.scores import measure
+from jobs.curate.scores import SCORE_SIDE, measure
+from jobs.images import decode, decode_reduced
 
 
 def picture(seed: int, width: int = 120, height: int = 90) -> Image.Image:
@@ -71,3 +73,24 @@ def test_writing_on_a_band_changes_little() -> None:
 def test_what_is_too_small_has_no_band() -> None:
     assert frame_share(np.zeros((1, 1, 3), np.uint8)) == 0
     assert frame_share(np.full((11, 400, 3), 255, np.uint8)) == 0
+
+
+@pytest.mark.parametrize(
+    "size", [(257, 300), (511, 700), (1000, 250), (2000, 700), (1023, 1025), (600, 2300)]
+)
+def test_a_picture_that_is_decoded_small_measures_nearly_the_same(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(sum(size))
+    layers = [
+        Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).resize(size) for side in (4, 16, 64)
+    ]
+    mixed = sum(w * np.asarray(layer, np.float32) for w, layer in zip((0.5, 0.3, 0.2), layers, strict=True))
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(mixed, np.uint8)).save(buffer, "JPEG", quality=90)
+    whole = measure(decode(buffer.getvalue()))
+    small = measure(decode_reduced(buffer.getvalue(), SCORE_SIDE)[0])
+    assert small.entropy == pytest.approx(whole.entropy, abs=0.05)
+    assert small.contrast == pytest.approx(whole.contrast, rel=0.03)
+    assert small.colourfulness == pytest.approx(whole.colourfulness, rel=0.03)
+    assert (small.border, small.frame) == (whole.border, whole.frame)
+    assert (small.perceptual_hash ^ whole.perceptual_hash).bit_count() <= 6
+    assert 0.8 < small.sharpness / whole.sharpness < 2
