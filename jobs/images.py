@@ -88,9 +88,11 @@ def decode_rgba(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 def picture_format(data: bytes) -> str:
     """The file name extension that fits the bytes of a decodable picture, such as `jpg`."""
+    if data.startswith(b"\xff\xd8\xff"):  # no need to open what most pictures are
+        return "jpg"
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         name = (picture.format or "").lower()
-    return {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(name, name)
+    return {"tiff": "tif"}.get(name, name)
 
 
 def fit(image: Image.Image, width: int, height: int) -> Image.Image:

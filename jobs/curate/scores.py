@@ -31,6 +31,10 @@ BORDER_TOLERANCE = 8
 """Steps of 0..255 by which a frame's pixels may differ from its corner's colour."""
 
 
+_OPPONENTS = np.array([[1, -1, 0], [0.5, 0.5, -1]], np.float32)
+"""Red against green and yellow against blue, from red, green and blue."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Measurements of one picture.
@@ -102,8 +106,7 @@ def _spread(values_hw: npt.NDArray[Any]) -> float:
 
 def _colourfulness(pixels_hwc: Pixels) -> float:
     """M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003), equation 10."""
-    red_hw, green_hw, blue_hw = (channel.astype(np.float32) for channel in cv2.split(pixels_hwc))
-    opponents_hw2 = cv2.merge([red_hw - green_hw, (red_hw + green_hw) / 2 - blue_hw])
+    opponents_hw2 = cv2.transform(pixels_hwc.astype(np.float32), _OPPONENTS)
     mean_21, spread_21 = cv2.meanStdDev(opponents_hw2)
     return float(np.hypot(*spread_21[:, 0]) + 0.3 * np.hypot(*mean_21[:, 0]))
 
