@@ -18,10 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -30,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from harness import seconds_in_turn, write_result
+from memory import run_watched
 from pack_mix import ETA, VOLUMES, Mix, cost_of, read_captions, write_token_files
 
 from infra.job import Resources
@@ -51,7 +49,6 @@ PAPER = {"batch_padding": 620.3, "fixed_length": 2109.5, "fixed_budget": 2517.4}
 """Tokens per second and GPU in the paper's table 3."""
 COLUMNS = ("tokens/s", "in paper", "mean/max", "p99", "worst", "fill", "packs", "mix std")
 FILL = 0.95
-MIB = 2**20
 
 
 def main() -> None:
@@ -161,36 +158,10 @@ def planned(mix: Mix, rows: int, options: argparse.Namespace) -> dict[str, Any]:
         # Numbers, so that the process holds what planning needs: it needs no torch.
         cost = cost_of(options.attention_cost)
         command += ["--cost", str(cost.per_position), str(cost.per_pair)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        peaks: dict[str, float] = {}
-        watcher = threading.Thread(target=watch, args=(process.pid, peaks))
-        watcher.start()
-        output, _ = process.communicate()
-        watcher.join()
-        if process.returncode:
-            raise SystemExit(process.returncode)
-        found: dict[str, Any] = json.loads(output.splitlines()[-1])
+        found: dict[str, Any] = run_watched(command)
         held = sum(path.stat().st_size for path in (folder / "out/work").iterdir())
         catalogue = sum(path.stat().st_size for path in (folder / "out/data").iterdir())
-    found |= {name: round(peak) for name, peak in peaks.items()}
     return found | {"work_bytes_per_row": held / rows, "catalogue_bytes_per_row": catalogue / rows}
-
-
-def watch(pid: int, peaks: dict[str, float]) -> None:
-    """The peak memory of a process and all its children, until it ends."""
-    root = psutil.Process(pid)
-    while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
-        sums = {"peak_rss_mib": 0.0, "peak_pss_mib": 0.0}
-        for process in [root, *root.children(recursive=True)]:
-            try:
-                memory = process.memory_full_info()
-            except psutil.Error:
-                continue
-            sums["peak_rss_mib"] += memory.rss / MIB
-            sums["peak_pss_mib"] += memory.pss / MIB
-        for name, value in sums.items():
-            peaks[name] = max(peaks.get(name, 0.0), value)
-        time.sleep(1.0)
 
 
 def plan_part(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ tokens in all). What it does not say is modelled so:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from infra.catalogue import Counts
-from infra.manifest import Manifest, Output, read_manifest
+from infra.manifest import FileEntry, Manifest, Output, read_manifest
 from jobs.pack.columns import FAMILIES, Columns
 from jobs.pack.records import DOCUMENT, Cost, Records
 from jobs.schemas import TOKENS_SCHEMA, with_metadata
@@ -175,15 +175,22 @@ def write_token_files(mix: Mix, rows: int, folder: Path) -> None:
             held["tokens"] += int(mine["tokens"].sum())
             held["pairs"] += int(mine["pairs"].sum())
         entries.append(output.publish_table(f"data/unit-{first:012d}.parquet", _table(made, schema)))
-    counts = Counts(total=rows, kept=rows)
+    commit_tokens(output, entries, sums)
+
+
+def commit_tokens(
+    output: Output, files: Sequence[FileEntry], families: Mapping[str, Mapping[str, int]]
+) -> None:
+    """Finish an extraction, with the documents, tokens and pairs of each family."""
+    total = sum(entry.rows for entry in files)
     output.commit(
         Manifest(
             asset="tokens/all",
             partition=None,
             fingerprint="f",
-            files=tuple(entries),
-            counts=counts,
-            metadata={"families": sums},
+            files=tuple(files),
+            counts=Counts(total=total, kept=total),
+            metadata={"families": families},
         )
     )
 

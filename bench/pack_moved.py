@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,8 @@ import numpy as np
 import pyarrow as pa
 from extract import random_row
 from harness import write_result
-from pack import watch
+from memory import run_watched
+from pack_mix import commit_tokens
 
 from infra.catalogue import Counts
 from infra.job import JobSpec
@@ -67,19 +66,8 @@ def packed(count: int, scratch: Path | None) -> dict[str, Any]:
         folder = Path(name)
         stored = write_tokens(folder / "tokens", count)
         save_tokenizer(folder / "tokenizer")
-        process = subprocess.Popen(
-            [sys.executable, __file__, "--part", str(folder)], stdout=subprocess.PIPE, text=True
-        )
-        peaks: dict[str, float] = {}
-        watcher = threading.Thread(target=watch, args=(process.pid, peaks))
-        watcher.start()
-        output, _ = process.communicate()
-        watcher.join()
-        if process.returncode:
-            raise SystemExit(process.returncode)
-    found: dict[str, Any] = json.loads(output.splitlines()[-1])
+        found = run_watched([sys.executable, __file__, "--part", str(folder)])
     found |= {"token_bytes": stored, "mib_per_second": round(stored / 2**20 / found["seconds"], 1)}
-    found |= {name: round(peak) for name, peak in peaks.items()}
     print(count, found, flush=True)
     return found
 
@@ -108,17 +96,7 @@ def write_tokens(folder: Path, count: int) -> int:
         tokens += int(table["tokens"].to_numpy().sum(dtype=np.int64))
         pairs += int(table["pairs"].to_numpy().sum())
         entries.append(output.publish_table(f"data/unit-{first:012d}.parquet", table, GROUP_DOCUMENTS))
-    families = {"t2i": {"documents": count, "tokens": tokens, "pairs": pairs}}
-    output.commit(
-        Manifest(
-            asset="tokens/t2i",
-            partition=None,
-            fingerprint="f",
-            files=tuple(entries),
-            counts=Counts(total=count, kept=count),
-            metadata={"families": families},
-        )
-    )
+    commit_tokens(output, entries, {"t2i": {"documents": count, "tokens": tokens, "pairs": pairs}})
     return sum(entry.bytes for entry in entries)
 
 

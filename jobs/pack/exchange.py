@@ -60,7 +60,7 @@ def to_chunks(records: Records, owner: npt.NDArray[Any], count: int) -> list[mem
     """Records by their owner, 0 to `count` (not included), each chunk in the order given."""
     order = order_of(owner, count)
     ends = np.cumsum(np.bincount(owner, minlength=count)) * records.itemsize
-    data = to_bytes(records.take(order))  # which copies records ten times as fast as `records[order]`
+    data = to_bytes(records.take(order))  # which copies records far faster than `records[order]` does
     return [data[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 

@@ -157,20 +157,6 @@ def test_a_unit_that_kills_every_worker_ends_the_run_with_one_line(tmp_path: Pat
     assert set(output.receipts()) <= {"u0"}
 
 
-def test_more_workers_than_cores_wait_for_none(tmp_path: Path) -> None:
-    output, folder = Output(str(tmp_path / "out")), tmp_path / "built"
-    folder.mkdir()
-    receipts = run_units(
-        output,
-        units(*[1] * 6),
-        Loaded,
-        SilentReporter(),
-        Resources(workers=5),
-        arguments=(output, str(folder)),
-    )
-    assert [receipt.unit for receipt in receipts] == [f"u{n}" for n in range(6)]
-
-
 @pytest.mark.parametrize("times", [1, TRIES + 1])
 def test_who_is_done_makes_room_for_who_died(tmp_path: Path, times: int) -> None:
     """There are more workers than cores, so an actor that starts again finds all cores taken."""
