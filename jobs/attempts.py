@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import NoReturn
 
 from infra import storage
 from infra.manifest import Output
@@ -63,6 +64,14 @@ class Span:
 def new_session() -> str:
     """A name for a run of the driver that no other run has."""
     return secrets.token_hex(8)
+
+
+def die() -> NoReturn:
+    """End this worker as the kernel ends one where memory runs out.
+
+    For errors that may say nothing about a record: it is tried again, in the end alone, by a new worker.
+    """
+    os._exit(1)
 
 
 class Attempts:

@@ -127,8 +127,9 @@ class _Rows:
 
     def schedules(self) -> dict[str, ScaleSchedule]:
         found: dict[str, ScaleSchedule] = {}
-        for file in range(len(self._files)):
-            found |= read_schedules(self._footer(file).schema.to_arrow_schema())
+        for file, uri in enumerate(self._files):
+            with damage_named("the file", uri):
+                found |= read_schedules(self._footer(file).schema.to_arrow_schema())
         return found
 
     def _footer(self, file: int) -> pq.FileMetaData:
@@ -160,7 +161,7 @@ def damage_named(what: str, file: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, LookupError) as error:
         if getattr(error, "errno", None) is not None:  # of the storage, and not Arrow's of the content
             raise
         raise UserError(f"{what} is damaged ({error})", file, "Remove its folder and run again") from error

@@ -106,8 +106,11 @@ def _conservation(output: Published) -> Verdict:
 def _few_errors(output: Published) -> Verdict:
     counts, share = output.manifest.counts, output.settings.tokens.max_errored
     may = max(1, int(share * counts.total))
+    passed = counts.errored <= may
     told = f"{counts.errored} of {counts.total} documents ended in an error, {may} may"
-    return Verdict(counts.errored <= may, told, {"errored": counts.errored, "allowed": may})
+    if not passed:
+        told += f"; {CATALOGUE} says why. Once mended, remove {output.folder} and run again"
+    return Verdict(passed, told, {"errored": counts.errored, "allowed": may})
 
 
 def _decoded_back(output: Published) -> Verdict:

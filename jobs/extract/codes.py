@@ -9,7 +9,6 @@ Shapes: B batch, H W pixels, N tokens of a picture.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from infra.errors import UserError
+from jobs.attempts import die
 from jobs.extract.prepare import Picture
 from jobs.recipe.tokenizer import Device
 from model.scales import ScaleSchedule
@@ -106,23 +106,39 @@ class PictureEncoder:
         Args:
             pictures: at most as many as `size` says for their schedule; all predicted, or none.
             seeds: of what is sampled, for each picture.
+
+        Raises:
+            UserError: the GPU has too little memory, which no picture is to blame for.
         """
         try:
             return [(codes, 1) for codes in self._encode(pictures, seeds)]
-        except torch.AcceleratorError:
-            # The device stays broken for this process; a new worker gets a new one.
-            os._exit(1)
+        except UserError:
+            raise
         except Exception:
             return [(self._alone(picture, seed), 2) for picture, seed in zip(pictures, seeds, strict=True)]
 
     def _alone(self, picture: Picture, seed: int) -> Codes | Exception:
         try:
             return self._encode([picture], [seed])[0]
+        except UserError:
+            raise
         except Exception as error:
             return error
 
-    @torch.inference_mode()
     def _encode(self, pictures: Sequence[Picture], seeds: Sequence[int]) -> list[Codes]:
+        """Codes of pictures. What a machine lacks is not blamed on them."""
+        try:
+            return self._codes(pictures, seeds)
+        except torch.OutOfMemoryError as error:
+            what = f"a GPU's memory is too small for {self.size(pictures[0].schedule)} pictures at once"
+            mend = "Raise it, so that fewer workers share a GPU, or take a larger one"
+            raise UserError(what, "tokens.gpus_per_worker", mend) from error
+        except (torch.AcceleratorError, MemoryError):
+            # A device stays broken for its process; a new worker gets a new one.
+            die()
+
+    @torch.inference_mode()
+    def _codes(self, pictures: Sequence[Picture], seeds: Sequence[int]) -> list[Codes]:
         schedule = pictures[0].schedule
         places = [min(place, len(pictures) - 1) for place in range(self.size(schedule))]
         pixels_B3HW = to_pixels([pictures[place].pixels_HW3 for place in places], self._device)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from infra.document import Document, TextSegment
+from jobs.attempts import die
 from jobs.curated import Media
 from jobs.extract.ahead import ahead
 from jobs.extract.codes import Codes, PictureEncoder, bucketed
@@ -118,6 +119,8 @@ class Encoder:
     def _finish(self, document: Document, images: Images, piece: Piece) -> None:
         try:
             piece.rows.append(self._row(document, images))
+        except MemoryError:
+            die()
         except Exception as error:
             piece.refuse(Refusal.of(document.sample_id, error))
 

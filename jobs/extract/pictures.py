@@ -71,10 +71,10 @@ def _samples(plan: Plan, units: Sequence[Unit[Tar]], receipts: Sequence[Receipt]
         whole = Span(0, unit.payload.entry.rows)
         for document, media in iter_span(unit.payload, whole):
             if tokens := documents.pop(document.sample_id, None):
-                members = [s.member for s in document.segments if isinstance(s, ImageSegment)]
+                images = [s for s in document.segments if isinstance(s, ImageSegment)]
                 found = [segment for segment in tokens.segments if segment.kind == "image"]
-                for member, segment in zip(members, found, strict=True):
-                    yield decode(media[member]), segment
+                for image, segment in zip(images, found, strict=True):
+                    yield decode(media[image.member], image.width * image.height), segment
             if not documents:
                 break
 

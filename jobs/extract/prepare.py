@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infra.document import Document, ImageSegment, format_id
+from jobs.attempts import die
 from jobs.curated import Media
 from jobs.extract.ahead import Load
 from jobs.images import DecodeError, decode, fit
@@ -73,6 +74,8 @@ def prepare(document: Document, media: Media, schedules: Sequence[ScaleSchedule]
     try:
         pictures = tuple(_picture(image, media[image.member], schedules) for image in images)
         return Prepared(document, pictures)
+    except MemoryError:
+        die()
     except Exception as error:
         return Refusal.of(document.sample_id, error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,36 @@ def test_a_row_whose_columns_contradict_each_other_is_one_line(tmp_path: Path) -
     folder = publish(tmp_path, "tokens/text", [[damaged]], with_metadata(TOKENS_SCHEMA, [], {}))
     with pytest.raises(UserError, match="document 0 is damaged"):
         DocumentReader([folder])[0]
+
+
+def cut(file: Path) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+
+
+def with_fewer_rows(file: Path) -> None:
+    pq.write_table(pq.ParquetFile(file).read().slice(0, 1), file)
+
+
+def without_a_column(file: Path) -> None:
+    pq.write_table(pq.ParquetFile(file).read().drop_columns(["segments"]), file)
+
+
+@pytest.mark.parametrize("damage", [cut, with_fewer_rows, without_a_column])
+def test_a_file_that_is_not_what_was_written_is_one_line(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    folder = publish(tmp_path, "tokens/text", [[row(9), row(8)]], with_metadata(TOKENS_SCHEMA, [], {}))
+    damage(tmp_path / "data/unit-00000.parquet")
+    with pytest.raises(UserError, match=r"unit-00000\.parquet: document 1 is damaged"):
+        DocumentReader([folder])[1]
+
+
+def test_schedules_of_a_damaged_file_are_one_line(tmp_path: Path) -> None:
+    folder = publish(tmp_path, "tokens/text", [[row(9)]], with_metadata(TOKENS_SCHEMA, [], {}))
+    cut(tmp_path / "data/unit-00000.parquet")
+    with pytest.raises(UserError, match=r"unit-00000\.parquet: the file is damaged"):
+        DocumentReader([folder]).schedules()
 
 
 def test_a_reader_opens_only_the_row_groups_it_needs(tokens: str) -> None:

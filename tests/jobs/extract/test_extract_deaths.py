@@ -36,11 +36,12 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 DEADLY = "this text kills"
 FAULTY = "this text fails"
+GREEDY = "this text has no end"
 
 
 @dataclass(frozen=True)
 class Touchy:
-    """A text tokenizer with a bug: some texts end the process, some raise."""
+    """A text tokenizer with a bug: some texts end the process, some raise, some take all memory."""
 
     inner: TextTokenizer
 
@@ -48,7 +49,9 @@ class Touchy:
         if text == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
         if text == FAULTY:
-            raise MemoryError("out of\nmemory")
+            raise RuntimeError("too\nodd")
+        if text == GREEDY:
+            raise MemoryError
         return self.inner.encode(text)
 
     @property
@@ -93,11 +96,12 @@ def healthy(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("text", [DEADLY, GREEDY])
 def test_a_document_that_kills_is_errored_and_its_neighbours_are_kept(
-    ray_session: None, tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_session: None, tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     good = {name: [of_family("t2i", place) for place in places] for name, places in PLACES.items()}
-    deadly = document("t2i", DEADLY, picture(99))
+    deadly = document("t2i", text, picture(99))
     with_deadly = {**good, "b": [*good["b"], deadly]}
     undisturbed = extract(publish(tmp_path / "good", good), tokenizer, tmp_path / "undisturbed", workers=2)
     monkeypatch.setattr("jobs.extract.run.Extractor", TouchyExtractor)
@@ -134,7 +138,7 @@ def test_an_exception_is_the_document_s_and_not_the_unit_s(
     rows = read_table(str(tmp_path / "out/data/catalogue.parquet")).to_pylist()
     (errored,) = [row for row in rows if row["status"] == "errored"]
     assert errored["sample_id"] == faulty[0].sample_id
-    assert (errored["reason"], errored["detail"]) == ("unexpected_error", "MemoryError: out of memory")
+    assert (errored["reason"], errored["detail"]) == ("unexpected_error", "RuntimeError: too odd")
 
 
 PLACES = {"a": range(2), "b": range(2, 4)}

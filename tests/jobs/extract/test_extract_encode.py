@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -9,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from infra.errors import UserError
 from jobs.extract import ahead as ahead_module
 from jobs.extract.ahead import Load, ahead
 from jobs.extract.codes import COMPUTE_TOKENS, Codes, PictureEncoder, batch_size, bucketed, to_pixels
@@ -165,11 +169,21 @@ def test_a_failure_in_a_batch_is_that_of_one_document() -> None:
     assert (refused.detail, refused.attempts) == ("RuntimeError: white is too much", 2)
 
 
+class Crowded(ImageTokenizer):
+    """Where there is too little memory."""
+
+    def encode_corrected(self, *_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_gpu_without_memory_ends_the_run_and_blames_no_document(at_once: int) -> None:
+    crowded = encoder(Crowded(TokenizerConfig.preset("tiny")), at_once)
+    with pytest.raises(UserError, match=rf"tokens\.gpus_per_worker: .* {at_once} pictures at once"):
+        crowded.encode(documents())
+
+
 def _white() -> bytes:
-    import io
-
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), "white").save(buffer, "PNG")
     return buffer.getvalue()

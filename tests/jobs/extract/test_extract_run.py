@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from infra.catalogue import Counts
 from infra.document import format_id
@@ -21,7 +23,7 @@ from jobs.extract.unit import load_encoder
 from jobs.readers import DocumentReader, read_on
 from jobs.recipe import Level
 from jobs.schemas import TOKENS_SCHEMA, DocumentTokens, read_provenance, read_schedules
-from tests.jobs.extract.curated import SETTINGS, extract, of_family, publish
+from tests.jobs.extract.curated import SETTINGS, document, extract, of_family, publish
 from tests.jobs.support import publish_captioned, publish_tokenizer
 
 UNITS = {"a": range(5), "b": range(5, 9), "c": range(9, 14)}
@@ -229,6 +231,17 @@ def test_a_damaged_picture_has_a_reason_and_the_others_their_tokens(
     assert {name: data(tmp_path / "out")[f"{name}.parquet"] for name in "ac"} == {
         name: data(finished[0])[f"{name}.parquet"] for name in "ac"
     }
+
+
+def test_a_picture_may_be_as_large_as_curation_let_it(
+    ray_session: None, tokenizer: str, tmp_path: Path
+) -> None:
+    large = io.BytesIO()
+    Image.new("1", (10_300, 10_000)).save(large, "PNG")
+    pairs = [document("t2i", "very large", large.getvalue())]
+    manifest = extract(publish(tmp_path / "curated", {"a": pairs}), tokenizer, tmp_path / "out")
+    assert manifest.counts == Counts(total=1, kept=1)
+    assert manifest.metadata["decoded_back"]["pictures"] == 1
 
 
 @pytest.mark.parametrize("kept_bytes", [2500, 4000, 512 * 9, 0])
