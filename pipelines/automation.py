@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from assets.backlog import Backlog, find_backlog
+from assets.graph import job_assets
 from assets.killed import end_killed_runs
 from assets.pools import ensure_limits
 from assets.processes import tag_processes
@@ -17,6 +18,7 @@ from assets.project import Project
 from assets.sources import report_drops
 from infra.errors import UserError
 from pipelines.bring_up_to_date import NAME, run_config
+from pipelines.jobs import grouped
 
 DISCOVERY_SECONDS = 60
 PACKING_SECONDS = 60
@@ -79,7 +81,7 @@ def packing(project: Project, job: dg.JobDefinition) -> dg.SensorDefinition:
         backlog = find_backlog(project, context.instance)
         context.update_cursor(backlog.words)
         last = next(iter(context.instance.get_runs(dg.RunsFilter(job_name=NAME, tags=ASKED), limit=1)), None)
-        reason = _why_not(backlog, context.instance)
+        reason = _why_not(project, backlog, context.instance)
         if not reason and last and last.tags.get(STATE_TAG) == backlog.state:
             reason = f"run {last.run_id} ended before all was made: mend what it says, then start it again"
         if reason:
@@ -106,7 +108,7 @@ def nightly(project: Project, job: dg.JobDefinition) -> dg.ScheduleDefinition:
         except UserError as error:
             return dg.SkipReason(str(error))
         backlog = find_backlog(project, context.instance)
-        if reason := _why_not(backlog, context.instance):
+        if reason := _why_not(project, backlog, context.instance):
             return dg.SkipReason(f"{reason}. {backlog.words}".removesuffix(". "))
         return _request(backlog)
 
@@ -124,12 +126,19 @@ def _request(
     )
 
 
-def _why_not(backlog: Backlog, instance: dg.DagsterInstance) -> str | None:
+def _why_not(project: Project, backlog: Backlog, instance: dg.DagsterInstance) -> str | None:
     """Why nothing is to be asked for now, in words."""
     if not backlog.words:
         return "the packs hold every drop"
     if not backlog.ready:
-        return f"all waits for the training of {', '.join(backlog.trainings)} (job train_tokenizer)"
+        jobs = ", then ".join(_training_jobs(project, backlog))
+        return f"all waits for the training of {', '.join(backlog.trainings)}: start {jobs}"
     if runs := instance.get_runs(dg.RunsFilter(job_name=NAME, statuses=_NOT_OVER), limit=1):
         return f"run {runs[0].run_id} is at it"
     return None
+
+
+def _training_jobs(project: Project, backlog: Backlog) -> list[str]:
+    """The jobs that make the trainings that all waits for, in an order in which they can be run."""
+    jobs = grouped(job_assets(project.recipe))
+    return [name for name, assets in jobs.items() if any(asset.key in backlog.trainings for asset in assets)]

@@ -212,6 +212,27 @@ def test_no_training_is_asked_for(made: Made, folder: Project, instance: dg.Dags
     assert night.skip_message == words
 
 
+@pytest.mark.parametrize(
+    ("topics", "jobs"),
+    [
+        ("caption", ["train_semantic_encoder", "train_tokenizer", "train_tokenizer_2"]),
+        ("picture", ["train_semantic_encoder", "train_tokenizer"]),
+    ],
+)
+def test_the_jobs_that_all_waits_for_are_named_in_order(made: Made, topics: str, jobs: list[str]) -> None:
+    recipe = small_recipe(*FEW, f"curation.t2i.topics.by={topics}")
+    project, history = replace(made[0], recipe=recipe), made[1]
+    request, words = ask(project, history)
+    assert request is None
+    trainings = ["tokenizer/semantic", "tokenizer/pixel", "tokenizer/joint"]
+    told = f"all waits for the training of {', '.join(trainings)}: start {', then '.join(jobs)}. "
+    assert words.startswith(told)
+    definitions = build_definitions(project)
+    made_by = [definitions.resolve_job_def(name).asset_layer.selected_asset_keys for name in jobs]
+    together = {key.to_user_string() for keys in made_by for key in keys}
+    assert set(trainings) <= together
+
+
 def test_the_schedule_finds_drops_itself_and_asks_again_each_night(
     folder: Project, instance: dg.DagsterInstance
 ) -> None:
