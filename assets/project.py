@@ -18,7 +18,7 @@ Watch = Callable[[str, str | None], Reporter]
 class Project:
     """A recipe, its home, and who watches.
 
-    What the home has forgotten is forgotten by the recipe, too, whoever makes the project.
+    What the home has forgotten by now is forgotten by the recipe, too, whoever makes the project.
     """
 
     recipe: Recipe

@@ -1,11 +1,13 @@
 """What happens by itself, once a person turns it on; only the search for new data is on from the start.
 
-Nothing here starts a training: what waits for one is named, and is made once a person has run it.
+Nothing here starts a training: what waits for one is named, and is made once a person has run it. Each tick
+judges the project of that moment, which is the one that a run makes: a server lives for long, and its recipe
+and what its home has forgotten change meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
@@ -19,6 +21,9 @@ from assets.sources import report_drops
 from infra.errors import UserError
 from pipelines.bring_up_to_date import NAME, run_config
 from pipelines.jobs import grouped
+
+Load = Callable[[], Project]
+"""Makes the project as it is now."""
 
 DISCOVERY_SECONDS = 60
 PACKING_SECONDS = 60
@@ -43,7 +48,7 @@ _NOT_OVER = [
 ]
 
 
-def discovery(project: Project) -> dg.SensorDefinition:
+def discovery(load: Load) -> dg.SensorDefinition:
     """Looks for new raw data once a minute. It only lists; nothing is computed until someone asks."""
 
     @dg.sensor(
@@ -58,7 +63,7 @@ def discovery(project: Project) -> dg.SensorDefinition:
         end_killed_runs(context.instance)
         ensure_limits(context.instance)
         try:
-            drops = report_drops(project, context.instance)
+            drops = report_drops(load(), context.instance)
         except UserError as error:
             return dg.SkipReason(str(error))
         return dg.SkipReason(f"{sum(map(len, drops.values()))} drops; materialize what you want of them")
@@ -66,7 +71,7 @@ def discovery(project: Project) -> dg.SensorDefinition:
     return discover
 
 
-def packing(project: Project, job: dg.JobDefinition) -> dg.SensorDefinition:
+def packing(load: Load, job: dg.JobDefinition) -> dg.SensorDefinition:
     """Asks for new drops to be curated, extracted and packed, as far as no training is needed."""
 
     @dg.sensor(
@@ -78,21 +83,21 @@ def packing(project: Project, job: dg.JobDefinition) -> dg.SensorDefinition:
         "changed, once for each change. Starts no training.",
     )
     def pack_new_drops(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        backlog = find_backlog(project, context.instance)
+        try:
+            project = load()
+            backlog = find_backlog(project, context.instance)
+        except UserError as error:
+            return dg.SkipReason(str(error))
         context.update_cursor(backlog.words)
         last = next(iter(context.instance.get_runs(dg.RunsFilter(job_name=NAME, tags=ASKED), limit=1)), None)
-        reason = _why_not(project, backlog, context.instance)
-        if not reason and last and last.tags.get(STATE_TAG) == backlog.state:
-            reason = f"run {last.run_id} ended before all was made: mend what it says, then start it again"
-        if reason:
-            return dg.SkipReason(f"{reason}. {backlog.words}".removesuffix(". "))
+        reason = _why_not(project, backlog, context.instance) or _asked_before(backlog, last)
         key = f"{backlog.state} after {last.run_id}" if last else backlog.state
-        return _request(backlog, run_key=key, tags=ASKED | {STATE_TAG: backlog.state})
+        return _answer(backlog, reason, run_key=key, tags=ASKED | {STATE_TAG: backlog.state})
 
     return pack_new_drops
 
 
-def nightly(project: Project, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+def nightly(load: Load, job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """Brings the packs up to date at night, as far as no training is needed; tries again the next night."""
 
     @dg.schedule(
@@ -104,21 +109,22 @@ def nightly(project: Project, job: dg.JobDefinition) -> dg.ScheduleDefinition:
     )
     def bring_up_to_date_nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         try:
+            project = load()
             report_drops(project, context.instance)
+            backlog = find_backlog(project, context.instance)
         except UserError as error:
             return dg.SkipReason(str(error))
-        backlog = find_backlog(project, context.instance)
-        if reason := _why_not(project, backlog, context.instance):
-            return dg.SkipReason(f"{reason}. {backlog.words}".removesuffix(". "))
-        return _request(backlog)
+        return _answer(backlog, _why_not(project, backlog, context.instance))
 
     return bring_up_to_date_nightly
 
 
-def _request(
-    backlog: Backlog, run_key: str | None = None, tags: Mapping[str, str] | None = None
-) -> dg.RunRequest:
-    """A run of what needs no training."""
+def _answer(
+    backlog: Backlog, reason: str | None, run_key: str | None = None, tags: Mapping[str, str] | None = None
+) -> dg.RunRequest | dg.SkipReason:
+    """A run of what needs no training; where there is a reason against it, that and what is to be done."""
+    if reason:
+        return dg.SkipReason(f"{reason}. {backlog.words}".removesuffix(". "))
     return dg.RunRequest(
         run_key=run_key,
         run_config=run_config(",".join(backlog.ready)),
@@ -142,3 +148,15 @@ def _training_jobs(project: Project, backlog: Backlog) -> list[str]:
     """The jobs that make the trainings that all waits for, in an order in which they can be run."""
     jobs = grouped(job_assets(project.recipe))
     return [name for name, assets in jobs.items() if any(asset.key in backlog.trainings for asset in assets)]
+
+
+def _asked_before(backlog: Backlog, last: dg.DagsterRun | None) -> str | None:
+    """Why another run would do no more than the last one that was asked for, in words."""
+    if last is None or last.tags.get(STATE_TAG) != backlog.state:
+        return None
+    if not last.is_success:
+        return f"run {last.run_id} ended before all was made: mend what it says, then start it again"
+    if last.tags.get(WHY_TAG) == backlog.words:
+        mend = "start it again, or `nextscale up` where the code has changed"
+        return f"run {last.run_id} succeeded, and as much is to be done again: {mend}"
+    return None

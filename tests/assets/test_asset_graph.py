@@ -57,7 +57,7 @@ def test_the_demo_graph_is_the_one_on_record(project: Project) -> None:
 
 
 def test_dagster_accepts_the_definitions(project: Project) -> None:
-    definitions = build_definitions(project)
+    definitions = build_definitions(lambda: project)
     dg.Definitions.validate_loadable(definitions)
     names = {job.name for job in definitions.resolve_all_job_defs()}
     assert {"curate_t2i", "train_tokenizer", "extract_t2i", "extract_text", "train_and_evaluate"} <= names

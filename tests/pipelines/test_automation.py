@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,16 @@ import pytest
 import yaml
 from small_project import small_recipe
 
+from assets.forgotten import Forgotten, add_forgotten
+from assets.locate import Locator, current_drops
 from assets.pools import CORES, GPU, ensure_limits
 from assets.project import Project
 from assets.sources import report_drops
-from infra.settings import prepare_dagster_home
+from infra.settings import HOME_VARIABLE, RECIPE_VARIABLE, prepare_dagster_home
 from pipelines.bring_up_to_date import ALONE
+from pipelines.cli.workspace import begin
 from pipelines.definitions import build_definitions
+from pipelines.project import project_from_environment
 
 FEW = ("sources.t2i.count=24", "sources.t2i.shard_records=12", "sources.t2i.drop_shards=1")
 CURATION = ["t2i/scored", "t2i/filtered", "t2i/topics", "t2i/balanced", "t2i/captioned"]
@@ -28,7 +32,7 @@ Made = tuple[Project, dg.DagsterInstance, dg.ExecuteInProcessResult]
 def bring_up_to_date(
     project: Project, instance: dg.DagsterInstance, selection: str
 ) -> dg.ExecuteInProcessResult:
-    job = build_definitions(project).resolve_job_def("bring_up_to_date")
+    job = build_definitions(lambda: project).resolve_job_def("bring_up_to_date")
     config = {"ops": {"make": {"config": {"selection": selection}}}}
     return job.execute_in_process(config, instance=instance, raise_on_error=False)
 
@@ -111,7 +115,7 @@ def test_a_failed_check_fails_the_run_and_says_why(
 )
 def test_packers_are_not_compared_without_a_stages_tokens(made: Made, stage: str | None, told: str) -> None:
     project, instance, _ = made
-    job = build_definitions(project).resolve_job_def("compare_packers")
+    job = build_definitions(lambda: project).resolve_job_def("compare_packers")
     config = {"ops": {"simulate": {"config": {"stage": stage}}}}
     result = job.execute_in_process(config, instance=instance, raise_on_error=False)
     assert not result.success
@@ -123,16 +127,22 @@ def test_packers_are_not_compared_without_a_stages_tokens(made: Made, stage: str
 
 def ask(project: Project, instance: dg.DagsterInstance) -> tuple[dg.RunRequest | None, str]:
     """What the sensor `pack_new_drops` asks for, or None; and its words."""
-    sensor = build_definitions(project).resolve_sensor_def("pack_new_drops")
+    return tick(build_definitions(lambda: project), instance)
+
+
+def tick(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, sensor: str = "pack_new_drops"
+) -> tuple[dg.RunRequest | None, str]:
+    """The same of a sensor of definitions that may have been there for long."""
     with dg.build_sensor_context(instance=instance) as context:
-        answer = sensor(context)
+        answer = definitions.resolve_sensor_def(sensor)(context)
         words = answer.skip_message if isinstance(answer, dg.SkipReason) else context.cursor
     return answer if isinstance(answer, dg.RunRequest) else None, str(words)
 
 
 def ask_at_night(project: Project, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
     """What the schedule `nightly` asks for, or why not."""
-    schedule = build_definitions(project).resolve_schedule_def("nightly")
+    schedule = build_definitions(lambda: project).resolve_schedule_def("nightly")
     with dg.build_schedule_context(instance=instance) as context:
         answer = schedule(context)
     assert isinstance(answer, dg.RunRequest | dg.SkipReason)
@@ -146,7 +156,7 @@ def selected(request: dg.RunRequest | dg.SkipReason | None) -> list[str]:
 
 def submit(project: Project, instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.DagsterRun:
     """A run as Dagster's daemon makes it from a request; it waits."""
-    job = build_definitions(project).resolve_job_def("bring_up_to_date")
+    job = build_definitions(lambda: project).resolve_job_def("bring_up_to_date")
     return instance.create_run_for_job(job, run_config=request.run_config, tags=request.tags)
 
 
@@ -227,10 +237,96 @@ def test_the_jobs_that_all_waits_for_are_named_in_order(made: Made, topics: str,
     trainings = ["tokenizer/semantic", "tokenizer/pixel", "tokenizer/joint"]
     told = f"all waits for the training of {', '.join(trainings)}: start {', then '.join(jobs)}. "
     assert words.startswith(told)
-    definitions = build_definitions(project)
+    definitions = build_definitions(lambda: project)
     made_by = [definitions.resolve_job_def(name).asset_layer.selected_asset_keys for name in jobs]
     together = {key.to_user_string() for keys in made_by for key in keys}
     assert set(trainings) <= together
+
+
+def test_of_a_run_that_succeeded_nothing_is_to_be_mended(made: Made, tmp_path: Path) -> None:
+    project = replace(made[0], home=str(shutil.copytree(made[0].home, tmp_path / "home")))
+    with dg.DagsterInstance.from_config(prepare_dagster_home(project.home)) as instance:
+        locator = Locator(project, current_drops(instance))
+        first, second = (Path(locator.place("t2i/captioned", f"t2i-000{n}").folder) for n in range(2))
+        shutil.rmtree(first)
+        request, why = ask(project, instance)
+        assert request is not None
+        assert "t2i/captioned: 1 stale" in why
+        job = build_definitions(lambda: project).resolve_job_def("bring_up_to_date")
+        run = job.execute_in_process(request.run_config, instance=instance, tags=request.tags)
+        assert ask(project, instance)[1].startswith("all waits for the training of ")
+        shutil.rmtree(first)
+        away = second.rename(tmp_path / "away")
+        more, words = ask(project, instance)
+        assert more is not None, "more is to be done than that run was for"
+        assert "t2i/captioned: 2 stale" in words
+        assert more.tags["nextscale/state"] == request.tags["nextscale/state"]
+        away.rename(second)
+        again, words = ask(project, instance)
+        assert again is None
+        assert words.startswith(f"run {run.run_id} succeeded, and as much is to be done again: start it")
+        assert words.endswith(f". {why}")
+
+
+def serve(project: Project, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The environment that `nextscale up` gives its processes; the file of the home's recipe."""
+    recipe = home / "recipes" / "current.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text(yaml.safe_dump(project.recipe.model_dump(mode="json")))
+    monkeypatch.setenv(HOME_VARIABLE, str(home))
+    monkeypatch.setenv(RECIPE_VARIABLE, str(recipe))
+    return recipe
+
+
+def forget_something(home: str) -> None:
+    add_forgotten(home, [Forgotten(sample_id="4f0c2a19b5d0e7c3", family="t2i", records=("a#b",))])
+
+
+def change_the_recipe(home: str) -> None:
+    begin(home, f"{home}/recipes/current.yaml", ["seed=7"])
+
+
+@pytest.mark.parametrize("change", [forget_something, change_the_recipe])
+def test_a_server_judges_what_runs_make_now(
+    change: Callable[[str], None],
+    folder: Project,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serve(folder, tmp_path, monkeypatch)
+    report_drops(folder, instance)
+    server = build_definitions(project_from_environment)
+    before = tick(server, instance)
+    assert tick(server, instance) == before
+    change(folder.home)
+    assert tick(server, instance) != before
+    assert tick(server, instance) == tick(build_definitions(project_from_environment), instance)
+
+
+def test_a_server_finds_the_drops_of_the_recipe_of_now(
+    folder: Project, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = serve(folder, tmp_path, monkeypatch)
+    server = build_definitions(project_from_environment)
+    tick(server, instance, "discover")
+    assert current_drops(instance)["t2i"] == ["t2i-0000"]
+    add_drop(tmp_path / "pictures")
+    begin(folder.home, str(recipe), ["sources.t2i.shard_records=1"])
+    tick(server, instance, "discover")
+    assert len(current_drops(instance)["t2i"]) == 4
+
+
+def test_a_recipe_that_cannot_be_read_is_a_reason(
+    folder: Project, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = serve(folder, tmp_path, monkeypatch)
+    server = build_definitions(project_from_environment)
+    recipe.write_text("seeds: 7\n")
+    for sensor in ("discover", "pack_new_drops"):
+        request, words = tick(server, instance, sensor)
+        assert request is None
+        assert words.startswith(f"{recipe}:1: ")
 
 
 def test_the_schedule_finds_drops_itself_and_asks_again_each_night(
@@ -255,7 +351,7 @@ def test_a_source_that_cannot_be_read_is_a_reason(
 
 
 def test_nothing_but_the_search_for_data_is_on_from_the_start(folder: Project) -> None:
-    definitions = build_definitions(folder)
+    definitions = build_definitions(lambda: folder)
     on = {s.name for s in definitions.sensors or () if s.default_status == dg.DefaultSensorStatus.RUNNING}
     assert on == {"discover"}
     (schedule,) = definitions.schedules or ()
@@ -266,7 +362,7 @@ def test_nothing_but_the_search_for_data_is_on_from_the_start(folder: Project) -
 
 
 def test_every_asset_made_has_a_pool(folder: Project) -> None:
-    graph = build_definitions(folder).resolve_asset_graph()
+    graph = build_definitions(lambda: folder).resolve_asset_graph()
     pools = {key.to_user_string(): graph.get(key).pools for key in graph.materializable_asset_keys}
     assert pools["t2i/scored"] == pools["packs/alignment"] == {CORES}
     assert pools["tokens/t2i"] == pools["training/alignment"] == {GPU}

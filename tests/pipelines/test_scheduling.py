@@ -225,7 +225,7 @@ def test_new_tokens_are_packed_once_by_the_sensor(served: Served, project: Proje
     states = {(s.asset, s.partition): s.state for s in statuses(project, served.instance)}
     assert states["packs/alignment", None] == states["packs/pretrain_256", None] == "fresh"
     assert states["training/alignment", None] == "missing"
-    sensor = build_definitions(project).resolve_sensor_def("pack_new_drops")
+    sensor = build_definitions(lambda: project).resolve_sensor_def("pack_new_drops")
     with dg.build_sensor_context(instance=served.instance) as context:
         answer = sensor(context)
     assert isinstance(answer, dg.SkipReason)
