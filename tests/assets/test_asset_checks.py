@@ -553,16 +553,18 @@ def packs(folder: Path, change: Callable[[list[Row], list[Row]], object], **more
         }
         for pack, documents in enumerate(held)
     ]
-    row: Row = {"source": "", "status": "kept", "family": "t2i", "tokens": 32}
+    row: Row = {"source": "", "status": "kept", "family": "t2i", "tokens": 32, "cost": 132.0}
     listed = [row | {"sample_id": i, "packs": packs} for i, packs in ((0, [0, 1]), (1, [0]), (10, [1]))]
     listed.append(row | {"sample_id": 99, "status": "rejected", "reason": "over_token_cap", "packs": []})
     change(content, listed)
+    forgotten = more.pop("forgotten", ())
     settings = PackSettings(
         stage_name="s",
         mixture=more.pop("mixture", {"t2i": 1.0}),
         packing=Packing(max_tokens=64, repeats={"t2i": 2}, **more),
         model=Model(preset="tiny"),
         packs_per_step=2,
+        forgotten=forgotten,
     )
     published = publish(
         folder / "out",
@@ -642,6 +644,19 @@ def test_unequal_packs_pass_where_the_recipe_asks_for_less(tmp_path: Path) -> No
         packs[0].update(cost=150.0)
 
     assert verdict(BALANCE, packs(tmp_path, unequal, min_balance=0.5))
+
+
+@pytest.mark.parametrize(
+    ("cost", "forgotten", "holds"), [(132.0, (7,), True), (1.0, (7,), False), (132.0, (), False)]
+)
+def test_packs_that_lost_what_was_forgotten_may_be_unequal(
+    tmp_path: Path, cost: float, forgotten: tuple[int, ...], holds: bool
+) -> None:
+    def forget(packs: list[Row], listed: list[Row]) -> None:
+        packs[0].update(cost=132.0)
+        listed[3].update(sample_id=7, reason="forgotten", cost=cost)
+
+    assert verdict(BALANCE, packs(tmp_path, forget, forgotten=forgotten)) is holds
 
 
 # Models --------------------------------------------------------------------------------------
