@@ -75,7 +75,10 @@ def _pack(spec: JobSpec[PackSettings], output: Output, report: Reporter) -> Rece
     counts = sum((listed.counts for listed in plan.listed), Counts())
     if not counts.kept:
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts.rejected.items())
-        raise UserError(f"no document can be packed: {reasons}", _place(spec), "Raise max_tokens")
+        mend = "Raise max_tokens"
+        if "forgotten" in counts.rejected:
+            mend = "All that fit a pack are forgotten: take the stage out of the recipe, or add data"
+        raise UserError(f"no document can be packed: {reasons}", _place(spec), mend)
     written = _move(plan, schema, Steps(output, report, spec.resources))
     packs = [entry for one in written for entry in one.files]
     files = [*(entry for one in plan.listed for entry in one.files), *packs]
