@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +28,8 @@ from infra.catalogue import Counts
 from infra.errors import UserError
 
 MANIFEST = "manifest.parquet"
+INPUTS = "inputs"
+"""In the metadata of trainings: hashes of the outputs that it was made from, by asset."""
 SCHEMA_VERSION = 1
 _KEY = b"nextscale"
 
@@ -165,6 +168,11 @@ def read_manifest(uri: str) -> Manifest:
             "Remove the folder and run again, or use the version that wrote it",
         )
     return Manifest(files=tuple(FileEntry(**row) for row in table.to_pylist()), **header)
+
+
+def input_hashes(inputs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Hashes of the manifests of finished outputs, given by their folders."""
+    return {asset: [read_manifest(uri).hash for uri in folders] for asset, folders in inputs.items()}
 
 
 def table_bytes(table: pa.Table, group_rows: int | None = None) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.errors import UserError
 from infra.job import JobSpec
-from infra.manifest import Manifest, Output
+from infra.manifest import INPUTS, Manifest, Output, input_hashes
 from infra.reporter import Reporter
 from jobs.readers import PackReader
 from jobs.specs import TrainSettings
@@ -36,6 +36,7 @@ def run(spec: JobSpec[TrainSettings], report: Reporter) -> Manifest:
         text_tokenizer=spec.settings.model.text_tokenizer,
         preset=spec.settings.model.preset,
         pretrained=spec.settings.model.pretrained,
+        **{INPUTS: input_hashes(spec.inputs)},
     )
 
 

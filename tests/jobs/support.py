@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from infra.catalogue import Counts
 from infra.document import Document, ImageSegment, TextSegment, format_id, sample_id
-from infra.manifest import FileEntry, Manifest, Output
+from infra.manifest import INPUTS, FileEntry, Manifest, Output, input_hashes
 from infra.reporter import SilentReporter
 from jobs.curated import Media, tar_bytes
 from jobs.models import load_text, transformer_config
@@ -37,10 +38,16 @@ LEVEL = Level(schedule=[1, 2, 3, 4], cell=16)
 """Pictures of 64x64 in the cells of the `tiny` tokenizer."""
 
 
-def commit(folder: Path, asset: str, files: list[FileEntry], total: int = 0) -> str:
+def commit(folder: Path, asset: str, files: list[FileEntry], total: int = 0, **metadata: Any) -> str:
     """Publish a manifest over files that are there; return the folder."""
-    counts = Counts(total=total, kept=total)
-    manifest = Manifest(asset=asset, partition=None, fingerprint="f", files=tuple(files), counts=counts)
+    manifest = Manifest(
+        asset=asset,
+        partition=None,
+        fingerprint="f",
+        files=tuple(files),
+        counts=Counts(total=total, kept=total),
+        metadata=metadata,
+    )
     Output(str(folder)).commit(manifest)
     return str(folder)
 
@@ -52,12 +59,14 @@ def publish_tokenizer(folder: Path, seed: int = 0) -> str:
     return commit(folder, "tokenizer/joint", _entries(folder))
 
 
-def publish_transformer(folder: Path, stage: str = "pretrain") -> str:
-    """A `training/<stage>` with the weights it was initialised with."""
+def publish_transformer(
+    folder: Path, stage: str = "pretrain", inputs: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """A `training/<stage>` with the weights it was initialised with; it names the inputs that are given."""
     text = load_text("builtin")
     config = transformer_config(Model(preset="tiny"), text, TokenizerConfig.preset("tiny"))
     NextScaleTransformer(config).save_pretrained(folder / "data")
-    return commit(folder, f"training/{stage}", _entries(folder))
+    return commit(folder, f"training/{stage}", _entries(folder), **{INPUTS: input_hashes(inputs or {})})
 
 
 def publish_captioned(folder: Path, units: dict[str, range], damaged: frozenset[int] = frozenset()) -> str:

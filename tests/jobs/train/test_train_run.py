@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.errors import UserError
-from infra.manifest import find_manifest, read_table
+from infra.manifest import find_manifest, read_manifest, read_table
 from infra.reporter import SilentReporter
 from jobs.train.run import run
 
@@ -45,6 +45,8 @@ def test_the_job_publishes_a_model_its_measurements_and_curves(make_spec: Any) -
     assert report.pictures == ["loss"]
     assert manifest.metadata["steps"] == 6
     assert manifest.metadata["text_tokenizer"] == "builtin"
+    read = {asset: [read_manifest(folder).hash] for asset, (folder,) in spec.inputs.items()}
+    assert manifest.metadata["inputs"] == read
     assert manifest.metadata["first"].keys() == manifest.metadata["last"].keys()
     assert manifest.counts.total == 7
 
