@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from assets.lineage.home import Home, figures, input_folders
-from assets.lineage.pack_files import PREFIX
+from assets.lineage.home import Home, figures, input_folders, output_folders
+from assets.lineage.pack_files import PREFIX, packed_among
 from assets.locate import Place
-from infra.manifest import read_manifest
+from infra.manifest import INPUTS, MANIFEST, Manifest, read_manifest
 from jobs.recipe import Recipe
 
+PACKS_AREA = "packs"
 TRAINING = "training/"
+
+_AREA = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,22 @@ def checkpoints_of(home: Home, recipe: Recipe, packs: Collection[str]) -> list[C
     return found
 
 
+def seen(home: str, ids: Collection[int]) -> dict[str, set[int]]:
+    """Which of the samples the checkpoints of a home have seen, of whatever recipe, by folder.
+
+    A checkpoint has seen what is in the packs that its manifest names, and what the checkpoint that it
+    starts from has seen. Packs that are gone tell nothing.
+    """
+    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for folder, manifest in _published(home, PACKS_AREA).items():
+        found[manifest.asset, manifest.hash] |= packed_among(folder, manifest, ids)
+    trained = _published(home, _AREA)
+    for _ in trained:  # a stage later in each round, whatever their order
+        for manifest in trained.values():
+            found[manifest.asset, manifest.hash] |= _held_by_inputs(manifest, found)
+    return {folder: found[manifest.asset, manifest.hash] for folder, manifest in trained.items()}
+
+
 def trainings(home: Home) -> list[Place]:
     """The trained stages of a home, in order."""
     return [place for place in home.made("training") if place.asset.key.startswith(TRAINING)]
@@ -77,6 +97,18 @@ def families(home: Home, place: Place) -> dict[str, float]:
     packs = next(one for one in home.made("packing") if one.folder == _packs_folder(place))
     shares: dict[str, float] = figures(packs).get("mixture", {})
     return shares
+
+
+def _published(home: str, area: str) -> dict[str, Manifest]:
+    """Manifests of the finished outputs of an area, by folder."""
+    folders = output_folders(home, area)
+    return {folder: read_manifest(folder) for folder, paths in folders.items() if MANIFEST in paths}
+
+
+def _held_by_inputs(manifest: Manifest, held: dict[tuple[str, str], set[int]]) -> set[int]:
+    read = manifest.metadata.get(INPUTS, {})
+    keys = [(asset, content) for asset, contents in read.items() for content in contents]
+    return set[int]().union(*(held.get(key, ()) for key in keys))
 
 
 def _packs_folder(place: Place) -> str:

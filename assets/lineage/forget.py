@@ -7,21 +7,21 @@ rejected today is in no pack either when a later recipe keeps it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from assets.forgotten import Forgotten, read_forgotten
 from assets.lineage.ancestry import ascend
-from assets.lineage.home import Home, is_first
-from assets.lineage.identify import FORMS, RecordId, find_samples, parse, require_found
+from assets.lineage.checkpoints import PACKS_AREA, seen
+from assets.lineage.home import Home, is_first, output_folders
+from assets.lineage.identify import FORMS, ID, RecordId, find_samples, parse, require_found
 from assets.lineage.pack_files import holds_one
 from assets.lineage.trace import RecordTrace, trace_records
 from assets.locate import Place
 from assets.project import Project
 from infra import storage
+from infra.document import format_id, parse_id
 from infra.errors import UserError
 from infra.manifest import MANIFEST
-
-_AREA = "packs"
 
 
 def plan_forgetting(home: Home, project: Project, texts: Sequence[str]) -> RecordTrace:
@@ -42,29 +42,45 @@ def plan_forgetting(home: Home, project: Project, texts: Sequence[str]) -> Recor
     return trace_records(home, project.recipe, records)
 
 
-def to_forget(plan: RecordTrace) -> list[Forgotten]:
-    """The entries for the home's list, one for each sample, by id."""
+def to_forget(home: str, plan: RecordTrace) -> list[Forgotten]:
+    """The entries for a home's list, one for each sample, by id."""
     records: dict[str, set[str]] = defaultdict(set)
     families: dict[str, str] = {}
     for fate in [fate for fate in plan.fates if is_first(fate.place)] + [d.fate for d in plan.documents]:
         records[fate.sample_id] |= fate.records
         families[fate.sample_id] = fate.place.asset.key.partition("/")[0]
-    saw = {d.fate.sample_id: {c.folder for c in d.checkpoints} for d in plan.documents}
+    saw = _saw(home, plan, records)
     return [
         Forgotten(
             sample_id=id_,
             family=families[id_],
             records=tuple(sorted(records[id_])),
-            checkpoints=tuple(sorted(saw.get(id_, ()))),
+            checkpoints=tuple(sorted(saw[id_])),
         )
         for id_ in sorted(records)
     ]
 
 
+def kept_in(plan: RecordTrace) -> list[str]:
+    """Folders of the outputs that keep something of the records or of what was made of them, inputs first.
+
+    Of packs none: these are made anew. What else is kept differs: a row of a catalogue at least; most have
+    tars, thumbnails, texts or sheets of pictures besides.
+    """
+    curated = [fate.place.folder for fate in plan.fates]
+    return list(dict.fromkeys(curated + [row.folder for d in plan.documents for row in d.tokens]))
+
+
+def checkpoints_before(project: Project) -> dict[str, tuple[str, ...]]:
+    """Folders of the checkpoints that had seen each forgotten sample when it was forgotten, as listed."""
+    listed = read_forgotten(project.home)
+    return {id_: listed[id_].checkpoints if id_ in listed else () for id_ in project.recipe.forgotten}
+
+
 def packed_stages(project: Project) -> list[str]:
     """Keys of the stages of the recipe that packs were ever made for, in the recipe's order."""
-    made = {folder.rsplit("/", 2)[1] for folder in _packings(project.home)}
-    return [f"{_AREA}/{stage}" for stage in project.recipe.stages if stage in made]
+    made = {folder.rsplit("/", 2)[1] for folder in output_folders(project.home, PACKS_AREA)}
+    return [f"{PACKS_AREA}/{stage}" for stage in project.recipe.stages if stage in made]
 
 
 def superseded_packs(project: Project, places: Iterable[Place]) -> list[str]:
@@ -80,7 +96,7 @@ def superseded_packs(project: Project, places: Iterable[Place]) -> list[str]:
     ids = [int(id_, 16) for id_ in project.recipe.forgotten]
     return [
         folder
-        for folder, paths in _packings(project.home).items()
+        for folder, paths in output_folders(project.home, PACKS_AREA).items()
         if folder not in current and (MANIFEST not in paths or holds_one(folder, paths, ids))
     ]
 
@@ -91,17 +107,21 @@ def remove_packs(folder: str) -> None:
     storage.remove(folder)
 
 
+def _saw(home: str, plan: RecordTrace, ids: Collection[str]) -> dict[str, set[str]]:
+    """Folders of the checkpoints that have seen each sample; what the home's list says is not lost."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for id_, known in read_forgotten(home).items():
+        found[id_].update(known.checkpoints)
+    for document in plan.documents:
+        found[document.fate.sample_id].update(one.folder for one in document.checkpoints)
+    for folder, samples in seen(home, set(map(parse_id, ids))).items():
+        for sample in samples:
+            found[format_id(sample)].add(folder)
+    return found
+
+
 def _is_meant(text: str, forgotten: Forgotten) -> bool:
     """Whether a text is the beginning of a forgotten document's id, or one of its records."""
+    begins = ID.fullmatch(text) is not None and forgotten.sample_id.startswith(text.lower())
     members = {record.rpartition("#")[2] for record in forgotten.records}
-    return forgotten.sample_id.startswith(text.lower()) or text in members.union(forgotten.records)
-
-
-def _packings(home: str) -> dict[str, list[str]]:
-    """Paths of the files of every folder of packs, finished or not, by folder."""
-    area = storage.join(home, _AREA)
-    found: dict[str, list[str]] = defaultdict(list)
-    for file in storage.list_files(area):
-        stage, fingerprint, *path = file.uri[len(area) + 1 :].split("/")
-        found[storage.join(area, stage, fingerprint)].append("/".join(path))
-    return dict(found)
+    return begins or text in members.union(forgotten.records)

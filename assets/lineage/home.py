@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from assets.lineage.match import Condition, Row, matching
 from assets.locate import Place, raw_family
 from infra import storage
 
-_CATALOGUE = "data/catalogue"
+CATALOGUE = "data/catalogue"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def catalogue_rows(
 ) -> Iterator[Row]:
     """Rows of an output's catalogue that pass a condition, without those carried on from stages before."""
     own = place.asset.key.rpartition("/")[2]
-    for path in files(place, _CATALOGUE):
+    for path in files(place, CATALOGUE):
         for row in matching(storage.join(place.folder, path), conditions, columns):
             if row.get("stage") in (None, own):
                 yield row
@@ -64,6 +65,23 @@ def files(place: Place, prefix: str) -> list[str]:
     """Paths of an output's files whose names begin so, relative to its folder, in order."""
     assert place.manifest is not None
     return [path for path in place.manifest.paths(".parquet") if path.startswith(prefix)]
+
+
+def output_folders(home: str, area: str) -> dict[str, list[str]]:
+    """Paths of the files of every output of an area, finished or not, by folder.
+
+    Args:
+        home: where the area is.
+        area: such as `packs`, with a folder for each stage and in it one for each fingerprint. Files that
+            lie beside these are passed over.
+    """
+    root = storage.join(home, area)
+    found: dict[str, list[str]] = defaultdict(list)
+    for file in storage.list_files(root):
+        name, *rest = file.uri[len(root) + 1 :].split("/", 2)
+        if len(rest) == 2:
+            found[storage.join(root, name, rest[0])].append(rest[1])
+    return dict(found)
 
 
 def figures(place: Place) -> dict[str, Any]:

@@ -18,7 +18,9 @@ DIGITS = 16
 LEAST_DIGITS = 6
 _SHOWN = 3
 
-_ID = re.compile(rf"[0-9a-fA-F]{{{LEAST_DIGITS},{DIGITS}}}")
+ID = re.compile(rf"[0-9a-fA-F]{{{LEAST_DIGITS},{DIGITS}}}")
+"""A sample's id, or enough of its beginning."""
+
 _PACK = re.compile(r"(packs/[^#]+)#(\d{1,10})")
 
 FORMS = (
@@ -73,7 +75,7 @@ def find_samples(home: Home, texts: Iterable[str]) -> dict[str, set[int]]:
         UserError: a text means several things.
     """
     wanted = list(dict.fromkeys(texts))
-    found = _begin_so(home, [text for text in wanted if _ID.fullmatch(text)])
+    found = _begin_so(home, [text for text in wanted if ID.fullmatch(text)])
     for look in (_called_so, _with_member):
         found |= look(home, [text for text in wanted if not found.get(text)])
     return {text: found[text] for text in wanted}

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from assets.lineage.home import files
+from assets.lineage.home import CATALOGUE, files
+from assets.lineage.match import Among, matching
 from assets.locate import Place
 from infra import storage
-from infra.manifest import read_table
+from infra.manifest import Manifest, read_table
 
 PREFIX = "data/packs-"
 _IDS = "documents.list.element.sample_id"
@@ -53,6 +54,14 @@ class PackFiles:
             table = read_table(storage.join(self._folder, path), ["pack"])
             self._numbers[path] = table["pack"].to_pylist()
         return self._numbers[path]
+
+
+def packed_among(folder: str, manifest: Manifest, ids: Collection[int]) -> set[int]:
+    """Which of the samples a finished packing holds, by its catalogue."""
+    wanted, columns = {"sample_id": Among(ids)}, ["sample_id", "status"]
+    uris = [storage.join(folder, path) for path in manifest.paths(".parquet") if path.startswith(CATALOGUE)]
+    rows = (row for uri in uris for row in matching(uri, wanted, columns))
+    return {row["sample_id"] for row in rows if row["status"] == "kept"}
 
 
 def holds_one(folder: str, paths: Sequence[str], ids: Collection[int]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,8 +29,10 @@ class Done:
     new: int
     made: Sequence[StageResult]
     removed: Sequence[str]
-    waiting: str
-    """Why packs could not be made anew; empty where they were."""
+    waiting: Mapping[str, str]
+    """Stages whose tokens are not up to date, and why."""
+    failed: Mapping[str, Exception]
+    """Stages that could not be packed anew, and why."""
 
 
 def forget(
@@ -54,9 +56,10 @@ def forget(
     packs that were made are made anew without them, and older packs that hold them are removed. All other
     packs stay as they are, byte by byte.
 
-    Nothing is trained: checkpoints that saw the documents are named, and are stale from then on. The bytes
-    stay in the source, in the curated tars and in the token files, which are named, too. Killed at any
-    moment, the same command continues.
+    Nothing is trained: checkpoints that saw the documents are named. What curation and extraction made of
+    the records stays in their outputs, which are named, too. Killed at any moment, the same command
+    continues. Where a stage cannot be packed anew, its old packs are removed all the same; the command says
+    why, and ends with 1.
 
     Examples:
 
@@ -70,18 +73,19 @@ def forget(
     workspace = resume(home)
     with workspace.open_instance() as instance:
         plan = _plan(workspace, instance, ids)
-        entries = to_forget(plan)
+        entries = to_forget(workspace.home, plan)
         if not as_json:
             _show(plan, entries)
         if dry_run or not (yes or _agreed(as_json)):
             if as_json:
-                print(json.dumps(_to_json(workspace, entries, None)))
+                print(json.dumps(_to_json(workspace, plan, entries, None)))
             return
         done = _forget(workspace, instance, entries)
     if as_json:
-        print(json.dumps(_to_json(workspace, entries, done)))
-        return
-    _say(done, workspace, entries)
+        print(json.dumps(_to_json(workspace, plan, entries, done)))
+    else:
+        _say(done, workspace, entries)
+    _require_packed(done)
 
 
 def _plan(workspace: Workspace, instance: DagsterInstance, ids: Sequence[str]) -> RecordTrace:
@@ -111,39 +115,62 @@ def _forget(workspace: Workspace, instance: DagsterInstance, entries: Sequence[F
     from assets.locate import all_places, current_drops
 
     new = add_forgotten(workspace.home, entries)
-    made, waiting = _pack_anew(workspace, instance)
+    made, waiting, failed = _pack_anew(workspace, instance)
     project = workspace.project()
     removed = superseded_packs(project, all_places(project, current_drops(instance)))
     for folder in removed:
         remove_packs(folder)
-    return Done(new, made, removed, waiting)
+    return Done(new, made, removed, waiting, failed)
 
 
-def _pack_anew(workspace: Workspace, instance: DagsterInstance) -> tuple[list[StageResult], str]:
-    """Make the packs anew that were ever made; also why not, where their tokens are not up to date."""
+def _pack_anew(
+    workspace: Workspace, instance: DagsterInstance
+) -> tuple[list[StageResult], dict[str, str], dict[str, Exception]]:
+    """Make the packs anew that were ever made; also which stages wait for their tokens, and which failed.
+
+    Each stage for itself: none keeps another, or the removal of old packs, from being done.
+    """
     from assets.lineage.forget import packed_stages
     from assets.locate import NotReadyError, current_drops
     from assets.plan import materialize_stale
     from pipelines.cli.console import make_view
 
+    made: list[StageResult] = []
+    waiting: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
     with make_view() as view:
         project = workspace.project(view.watch)
-        made: list[StageResult] = []
-        if not (stages := packed_stages(project)):
-            return made, ""
-        try:
-            for result in materialize_stale(
-                project, instance, ",".join(stages), drops=current_drops(instance)
-            ):
-                view.finish(result)
-                made.append(result)
-        except NotReadyError as error:
-            return made, str(error)
-    return made, ""
+        for stage in packed_stages(project):
+            try:
+                for result in materialize_stale(project, instance, stage, drops=current_drops(instance)):
+                    view.finish(result)
+                    made.append(result)
+            except NotReadyError as error:
+                waiting[stage] = str(error)
+            except Exception as error:
+                failed[stage] = error
+    return made, waiting, failed
+
+
+def _require_packed(done: Done) -> None:
+    """Fail where a stage could not be packed anew.
+
+    Raises:
+        UserError: names the stages; why is said before.
+        Exception: a defect, as it was raised.
+    """
+    for error in done.failed.values():
+        if not isinstance(error, UserError):
+            raise error
+    if done.failed:
+        mend = "No pack holds the documents. Mend what is said above, then: nextscale run"
+        raise UserError("could not be packed anew", ", ".join(done.failed), mend)
 
 
 def _show(plan: RecordTrace, entries: Sequence[Forgotten]) -> None:
     """What is to be forgotten, where it is, and what saw it."""
+    from assets.lineage.forget import kept_in
+
     for document in plan.documents:
         print(_line(document))
     records, documents = len(plan.records), len(plan.documents)
@@ -153,8 +180,8 @@ def _show(plan: RecordTrace, entries: Sequence[Forgotten]) -> None:
     print(f"records: {records:,}, documents made of them: {documents:,}, packs with these: {len(packs):,}")
     for folder in sorted({folder for entry in entries for folder in entry.checkpoints}):
         print(f"saw them: {folder}")
-    for place in _bytes_of(plan):
-        print(f"keeps their bytes: {place}")
+    for folder in kept_in(plan):
+        print(f"also kept in: {folder}")
 
 
 def _line(document: DocumentTrace) -> str:
@@ -165,19 +192,6 @@ def _line(document: DocumentTrace) -> str:
     return "  ".join([fate.sample_id, family, ", ".join(packs) or "in no pack", fate.row["source"]])
 
 
-def _bytes_of(plan: RecordTrace) -> list[str]:
-    """Files beside the packs that hold the documents' content: curated tars, and tokens."""
-    from infra import storage
-
-    kept = {d.fate.place.folder for d in plan.documents if not d.tokens}
-    for document in plan.documents:
-        for row in document.tokens:
-            kept.add(storage.join(document.fate.place.folder, row.tar))
-            if row.file:
-                kept.add(storage.join(row.folder, row.file))
-    return sorted(kept)
-
-
 def _say(done: Done, workspace: Workspace, entries: Sequence[Forgotten]) -> None:
     """What was done, in words."""
     from assets.forgotten import LIST
@@ -185,21 +199,29 @@ def _say(done: Done, workspace: Workspace, entries: Sequence[Forgotten]) -> None
     print(f"new on the list of what is forgotten: {done.new:,} ({workspace.home}/{LIST})")
     for folder in done.removed:
         print(f"removed: {folder}")
-    if done.waiting:
-        print(f"packs wait for `nextscale run`, which makes them without the documents: {done.waiting}")
+    for stage, why in done.waiting.items():
+        print(f"{stage} waits for `nextscale run`, which makes it without the documents: {why}")
+    for stage, error in done.failed.items():
+        print(f"{stage} is not packed anew: {error}")
     if saw := {folder for entry in entries for folder in entry.checkpoints}:
-        print(f"checkpoints that saw them: {len(saw):,}, stale from now on; `nextscale run` trains anew")
+        print(f"checkpoints that saw them: {len(saw):,}; `nextscale run` trains the recipe's anew")
 
 
-def _to_json(workspace: Workspace, entries: Sequence[Forgotten], done: Done | None) -> dict[str, Any]:
+def _to_json(
+    workspace: Workspace, plan: RecordTrace, entries: Sequence[Forgotten], done: Done | None
+) -> dict[str, Any]:
     """Everything, for programs."""
+    from assets.lineage.forget import kept_in
+
     made = [f"{result.asset}" for result in done.made if not result.reused] if done else []
     return {
         "home": workspace.home,
         "documents": [entry.model_dump() for entry in entries],
+        "kept_in": kept_in(plan),
         "forgotten": done is not None,
         "new": done.new if done else 0,
         "made": made,
         "removed": list(done.removed) if done else [],
-        "waiting": done.waiting if done else "",
+        "waiting": dict(done.waiting) if done else {},
+        "failed": {stage: str(error) for stage, error in done.failed.items()} if done else {},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 _BASE = {field.name for field in BASE_FIELDS}
 
 
-def to_json(trace: Trace, forgotten: Collection[str]) -> dict[str, Any]:
+def to_json(trace: Trace, forgotten: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Everything that a trace found.
 
     Args:
         trace: of a record, a pack or a checkpoint.
-        forgotten: sample ids that no pack may hold.
+        forgotten: samples that no pack may hold, with the folders of checkpoints that had seen each.
     """
     from assets.lineage.trace import PackTrace, RecordTrace
 
@@ -35,7 +35,7 @@ def scores(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in _BASE and isinstance(value, plain)}
 
 
-def _records(trace: RecordTrace, forgotten: Collection[str]) -> dict[str, Any]:
+def _records(trace: RecordTrace, forgotten: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return {
         "kind": "record",
         "records": list(trace.records),
@@ -50,9 +50,10 @@ def _fate(fate: Fate) -> dict[str, Any]:
     return place | {"sample_id": fate.sample_id} | said | {"records": sorted(fate.records)}
 
 
-def _document(document: DocumentTrace, forgotten: Collection[str]) -> dict[str, Any]:
+def _document(document: DocumentTrace, forgotten: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return _fate(document.fate) | {
         "forgotten": document.fate.sample_id in forgotten,
+        "seen_before": list(forgotten.get(document.fate.sample_id, ())),
         "tokens": [asdict(row) for row in document.tokens],
         "packs": [asdict(packed) for packed in document.packed],
         "checkpoints": [asdict(checkpoint) for checkpoint in document.checkpoints],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,12 @@ SHOWN_PACKS = 8
 _COLOURS = {"kept": "green", "rejected": "yellow", "errored": "red"}
 
 
-def to_trees(trace: Trace, forgotten: Collection[str]) -> Iterator[Tree]:
+def to_trees(trace: Trace, forgotten: Mapping[str, Sequence[str]]) -> Iterator[Tree]:
     """One tree for each source record, or the one of a pack or a checkpoint.
 
     Args:
         trace: what was found.
-        forgotten: sample ids that no pack may hold.
+        forgotten: samples that no pack may hold, with the folders of checkpoints that had seen each.
     """
     from assets.lineage.trace import PackTrace, RecordTrace
 
@@ -42,7 +42,7 @@ def to_trees(trace: Trace, forgotten: Collection[str]) -> Iterator[Tree]:
         yield _pack_tree(trace) if isinstance(trace, PackTrace) else _checkpoint_tree(trace)
 
 
-def _record_tree(record: str, trace: RecordTrace, forgotten: Collection[str]) -> Tree:
+def _record_tree(record: str, trace: RecordTrace, forgotten: Mapping[str, Sequence[str]]) -> Tree:
     """A record, and under it a branch for each family and each thing made of it there."""
     tree = Tree(f"[bold]{escape(record)}[/]")
     fates = [fate for fate in trace.fates if record in fate.records]
@@ -90,7 +90,7 @@ def _figures(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_document(node: Tree, document: DocumentTrace, forgotten: Collection[str]) -> None:
+def _add_document(node: Tree, document: DocumentTrace, forgotten: Mapping[str, Sequence[str]]) -> None:
     id_ = document.fate.sample_id
     mark = "  [red]forgotten[/]" if id_ in forgotten else ""
     tars = sorted({f"{row.tar}#{row.member}" for row in document.tokens})
@@ -100,6 +100,8 @@ def _add_document(node: Tree, document: DocumentTrace, forgotten: Collection[str
         branch.add(_tokens_line(row))
     for packed in document.packed:
         _add_packed(branch, packed, document.checkpoints)
+    for folder in forgotten.get(id_, ()):
+        branch.add(f"seen by  [dim]{escape(folder)}[/]")
     later = [one for one in document.checkpoints if one.link == "start"]
     for checkpoint in later:
         _add_checkpoint(branch, checkpoint)

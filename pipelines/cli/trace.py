@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +47,7 @@ def trace(
     - `nextscale trace training/pretrain_256`: what a checkpoint was trained on
     - `nextscale trace 4f0c2a --json | jq '.documents[].packs'`: for programs
     """
+    from assets.lineage.forget import checkpoints_before
     from assets.lineage.home import finished
     from assets.lineage.trace import trace as follow
     from assets.locate import all_places, current_drops
@@ -58,13 +59,14 @@ def trace(
     with workspace.open_instance() as instance:
         outputs = finished(all_places(project, current_drops(instance)))
     found = follow(outputs, project.recipe, what)
+    forgotten = checkpoints_before(project)
     if as_json:
-        print(json.dumps({"home": project.home} | to_json(found, project.recipe.forgotten)))
+        print(json.dumps({"home": project.home} | to_json(found, forgotten)))
         return
-    show(found, project.recipe.forgotten)
+    show(found, forgotten)
 
 
-def show(found: Trace, forgotten: Collection[str]) -> None:
+def show(found: Trace, forgotten: Mapping[str, Sequence[str]]) -> None:
     """Print a trace; lines are never broken, for they hold paths."""
     from pipelines.cli.console import make_console
     from pipelines.cli.lineage_tree import to_trees

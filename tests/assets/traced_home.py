@@ -114,7 +114,8 @@ def _build(root: Path) -> None:
         _publish(project, instance, "tokenizer/decoder")
         _make(project, instance, "subject/*,tokens/*,packs/*")
         for stage in project.recipe.stages:
-            publish_transformer(Path(_folder(project, instance, f"training/{stage}")), stage)
+            place = Locator(project, current_drops(instance)).place(f"training/{stage}")
+            publish_transformer(Path(place.folder), stage, place.inputs)
         _publish(project, instance, "evaluation/first/fixed_prompts")
 
 

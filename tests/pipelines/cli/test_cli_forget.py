@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import sys
+import tarfile
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import traced_home
+import yaml
 
 from assets.forgotten import LIST, add_forgotten, read_forgotten
 from assets.lineage.forget import plan_forgetting, to_forget
@@ -143,7 +145,7 @@ def test_killed_after_the_list_was_written_the_same_command_ends_the_same(
     home = traced_home.copied(built, tmp_path)
     with traced_home.opened(home) as (project, instance):
         plan = plan_forgetting(traced_home.look(project, instance), project, [forgotten[1]])
-    add_forgotten(str(home), to_forget(plan))
+    add_forgotten(str(home), to_forget(str(home), plan))
     old = next((home / "packs/first").iterdir())
     shutil.rmtree(old / "data")  # and while old packs were being removed
     (old / "manifest.parquet").unlink()
@@ -160,7 +162,7 @@ def test_looking_and_refusing_change_nothing(built: Path, say: Say) -> None:
     before, sample = tree(built), sample_of(built)
     code, out, _ = say(built, "forget", sample, "--dry-run")
     assert code == 0
-    assert "keeps their bytes: " in out
+    assert "also kept in: " in out
     assert "saw them: " in out
     for arguments, message in (
         ((sample,), "nobody is there to say yes"),
@@ -204,13 +206,166 @@ def test_a_damaged_list_is_not_an_empty_one(tmp_path: Path) -> None:
         read_forgotten(str(tmp_path))
 
 
+def test_the_beginning_of_an_id_is_long_enough_or_unknown(forgotten: Forgot, say: Say) -> None:
+    home, sample, _ = forgotten
+    for text in (sample[0], sample[:5]):
+        code, out, err = say(home, "forget", text, "--yes")
+        assert (code, out) == (1, "")
+        assert f"{text}: no such sample or record" in err
+    assert say(home, "forget", sample[:6], "--yes")[0] == 0
+
+
+def test_files_beside_the_folders_of_packs_are_left_alone(built: Path, tmp_path: Path, say: Say) -> None:
+    home = traced_home.copied(built, tmp_path)
+    beside = [home / "packs" / name for name in (".DS_Store", "first/.DS_Store", "first/0123.spec.json")]
+    for path in beside:
+        path.write_text("{}")
+    assert say(home, "forget", sample_of(home), "--yes")[0] == 0
+    assert all(path.is_file() for path in beside)
+    assert holders(home, set(read_forgotten(str(home)))) == {}
+
+
+def test_every_output_that_keeps_something_of_it_is_named(built: Path, say: Say) -> None:
+    """Over all files: rows of tables that are of its records or samples, and members of tars."""
+    _, out, _ = say(built, "forget", sample_of(built), "--dry-run", "--json")
+    said = json.loads(out)
+    ids = {document["sample_id"] for document in said["documents"]}
+    records = {record for document in said["documents"] for record in document["records"]}
+    found = {folder_of(path) for path in built.rglob("*.tar") if ids & ids_in_tar(path)}
+    assert any("edit/synthetic" in folder for folder in found)  # made pictures that are no document yet
+    for path in [*(built / "curated").rglob("*.parquet"), *(built / "tokens").rglob("*.parquet")]:
+        if names_one(path, ids, records):
+            found.add(folder_of(path))
+    assert any("t2i/scored" in folder for folder in found)
+    assert found
+    assert found <= set(said["kept_in"])
+    assert len(said["kept_in"]) < len(
+        list(built.glob("curated/**/data")) + list(built.glob("tokens/**/data"))
+    )
+
+
+def folder_of(path: Path) -> str:
+    return str(path.parents[1])
+
+
+def ids_in_tar(path: Path) -> set[str]:
+    with tarfile.open(path) as tar:
+        return {name.partition(".")[0] for name in tar.getnames()}
+
+
+def names_one(path: Path, ids: set[str], records: set[str]) -> bool:
+    """Whether a table has a row of one of the samples or records."""
+    names = pq.read_schema(path).names
+    columns = [name for name in ("sample_id", "source", "reference", "target") if name in names]
+    for row in pq.read_table(path, columns=columns).to_pylist():
+        id_ = row.pop("sample_id", None)
+        if (id_ is not None and format_id(id_) in ids) or records & set(row.values()):
+            return True
+    return False
+
+
+def change(home: Path, **sections: Any) -> None:
+    """Change sections of the home's recipe."""
+    path = home / "recipes/current.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | sections))
+
+
+def stages(home: Path, **settings: Any) -> dict[str, Any]:
+    """The stages of the home's recipe, with some settings of each changed."""
+    recipe = yaml.safe_load((home / "recipes/current.yaml").read_text())
+    return {name: stage | settings for name, stage in recipe["stages"].items()}
+
+
+def test_checkpoints_of_other_recipes_are_named_and_stay_known(built: Path, tmp_path: Path, say: Say) -> None:
+    home, sample = traced_home.copied(built, tmp_path), sample_of(built)
+    text = (home / "recipes/current.yaml").read_text()
+    saw = sorted(str(path.parent) for path in home.glob("checkpoints/*/*/manifest.parquet"))
+    assert len(saw) == 2
+    for learning_rate in (2e-3, 1e-3):
+        change(home, stages=stages(home, learning_rate=learning_rate))
+        _, out, _ = say(home, "forget", sample, "--dry-run")
+        assert [line.removeprefix("saw them: ") for line in out.splitlines() if "saw them: " in line] == saw
+    assert yaml.safe_load(text) == yaml.safe_load((home / "recipes/current.yaml").read_text())
+    assert say(home, "forget", sample, "--yes")[0] == 0
+    _, out, _ = say(home, "trace", sample)
+    assert all(f"seen by  {folder}\n" in out for folder in saw)
+    _, out, _ = say(home, "trace", sample, "--json")
+    document = next(d for d in json.loads(out)["documents"] if d["sample_id"] == sample)
+    assert document["seen_before"] == saw
+
+
+def test_checkpoints_on_other_packs_are_not_named(built: Path, say: Say) -> None:
+    held = packs(built)
+    first = {format_id(d["sample_id"]) for (stage, _), pack in held.items() for d in pack if stage == "first"}
+    everything = {format_id(d["sample_id"]) for pack in held.values() for d in pack}
+    texts = {format_id(d["sample_id"]) for pack in held.values() for d in pack if d["family"] == "text"}
+    assert texts <= everything - first
+    _, out, _ = say(built, "forget", min(texts), "--dry-run")
+    saw = [line for line in out.splitlines() if line.startswith("saw them: ")]
+    assert len(saw) == 1
+    assert "/checkpoints/second/" in saw[0]
+
+
+def test_packs_may_be_unequal_for_what_they_lost(built: Path, tmp_path: Path, say: Say) -> None:
+    home = traced_home.copied(built, tmp_path)
+    change(home, stages=stages(home, packs_per_step=8))
+    lost = sorted(number for stage, number in packs(home) if stage == "first")[:3]
+    ids = [format_id(d["sample_id"]) for number in lost for d in packs(home)["first", number][1:]]
+    code, out, err = say(home, "forget", *ids, "--yes")
+    assert (code, "not packed anew" in out) == (0, False), err
+    assert holders(home, set(ids)) == {}
+    assert {stage for stage, _ in packs(home)} == {"first", "second"}
+
+
+def test_a_stage_that_lost_everything_keeps_no_other_from_being_packed(
+    built: Path, tmp_path: Path, say: Say
+) -> None:
+    home = traced_home.copied(built, tmp_path)
+    ids = [
+        format_id(d["sample_id"])
+        for (stage, _), pack in packs(home).items()
+        for d in pack
+        if stage == "first"
+    ]
+    for _ in range(2):
+        code, out, err = say(home, "forget", *ids, "--yes")
+        assert (code, err.splitlines()[-1].partition(". ")[0]) == (
+            1,
+            "error: packs/first: could not be packed anew",
+        )
+        assert "packs/first is not packed anew: packing of stage 'first': no document can be packed: " in out
+        assert "All that fit a pack are forgotten: take the stage out of the recipe, or add data" in out
+        assert holders(home, set(read_forgotten(str(home)))) == {}
+        assert {stage for stage, _ in packs(home)} == {"second"}
+    change(home, stages={"second": stages(home)["second"]}, evaluation={"stages": []})
+    assert say(home, "forget", *ids, "--yes")[0] == 0
+    assert not list(home.glob("packs/first/*/*"))
+
+
+def test_a_stage_whose_check_fails_leaves_no_old_packs(built: Path, tmp_path: Path, say: Say) -> None:
+    home, sample = traced_home.copied(built, tmp_path), sample_of(built)
+    strict = {name: stage | {"packs_per_step": 2} for name, stage in stages(home).items()}
+    strict["first"]["packing"] = strict["first"]["packing"] | {"min_balance": 1.0}
+    change(home, stages=strict)
+    code, out, err = say(home, "forget", sample, "--yes", "--json")
+    said = json.loads(out)
+    assert code == 1
+    assert "packs/first: could not be packed anew" in err
+    assert list(said["failed"]) == ["packs/first"]
+    assert "check balance failed" in said["failed"]["packs/first"]
+    assert said["made"] == ["packs/second"]
+    assert len(said["removed"]) == 2
+    assert holders(home, set(read_forgotten(str(home)))) == {}
+
+
 def test_packs_whose_tokens_are_gone_wait(built: Path, tmp_path: Path, say: Say) -> None:
     home, sample = traced_home.copied(built, tmp_path), sample_of(built)
     for manifest in home.glob("tokens/edit/**/manifest.parquet"):
         manifest.unlink()
     code, out, _ = say(home, "forget", sample, "--yes")
     assert code == 0
-    assert "packs wait for `nextscale run`, which makes them without the documents: " in out
+    assert "packs/second waits for `nextscale run`, which makes it without the documents: " in out
+    assert {stage for stage, _ in packs(home)} == {"first"}  # made anew: its tokens are there
     assert sample in read_forgotten(str(home))
     assert holders(home, set(read_forgotten(str(home)))) == {}
 
@@ -225,6 +380,6 @@ def test_a_source_that_changed_since_does_not_keep_documents(built: Path, tmp_pa
     finally:
         aside.rename(changed)
     assert (code, again[0]) == (0, 0)
-    assert "packs wait" not in out
+    assert "waits for" not in out
     assert sample in read_forgotten(str(home))
     assert holders(home, set(read_forgotten(str(home)))) == {}
