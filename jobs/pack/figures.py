@@ -39,9 +39,10 @@ def sample_packs(context: Context) -> Records:
 
 
 def compare_packers(context: Context, limits: Limits, ranks: int, seed: int) -> list[PackerFigures]:
-    """Every packer on a sample of the packed documents; those with a pack to themselves left out."""
+    """Every packer on those packed documents of a sample that are within the budget; empty where none is."""
     columns = context.cost.columns(_sample_documents(context, seed))
-    return compare(columns.take(columns.cost <= limits.cost), limits, ranks, seed)
+    within = columns.take(columns.cost <= limits.cost)
+    return compare(within, limits, ranks, seed) if len(within) else []
 
 
 def comparison(figures: Sequence[PackerFigures]) -> dict[str, Any]:

@@ -144,18 +144,18 @@ def _figures(plan: Plan, spec: JobSpec[PackSettings], output: Output, report: Re
     """The figures of the packs and of other packers, and their pictures."""
     context, limits, ranks = plan.context, plan.limits, spec.settings.packs_per_step
     packs = sample_packs(context)
-    figures = pack_figures(context, limits, ranks)
-    others = compare_packers(context, limits, ranks, spec.seed)
-    fill = pack_fill(packs["tokens"].sum(1), packs["cost"], limits.tokens, limits.cost)
-    _show("fill", fill, output, report)
-    _show("packers", packer_bars(comparison(others), ranks), output, report)
-    return figures | {
+    figures = pack_figures(context, limits, ranks) | {
         "windows": context.windows,
         "budget_cost": limits.cost,
         "cost_per_position": context.cost.per_position,
         "cost_per_pair": context.cost.per_pair,
-        "packers": comparison(others),
     }
+    fill = pack_fill(packs["tokens"].sum(1), packs["cost"], limits.tokens, limits.cost)
+    _show("fill", fill, output, report)
+    if others := compare_packers(context, limits, ranks, spec.seed):
+        figures["packers"] = comparison(others)
+        _show("packers", packer_bars(figures["packers"], ranks), output, report)
+    return figures
 
 
 def _show(name: str, png: bytes, output: Output, report: Reporter) -> None:

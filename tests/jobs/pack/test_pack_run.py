@@ -19,6 +19,7 @@ from infra.manifest import Manifest, Output, Receipt, read_table
 from infra.reporter import Reporter, SilentReporter
 from jobs.models import load_text, transformer_config
 from jobs.pack import plan, steps, write
+from jobs.pack.packers import PACKERS
 from jobs.pack.run import run
 from jobs.readers import PackReader
 from jobs.recipe import Model, Packing
@@ -333,6 +334,24 @@ def test_every_packer_loses_nothing(
     budget = manifest.metadata["budget_cost"]
     assert all(p["tokens"] <= 128 for p in packed(tmp_path / "out"))
     assert packer == "fixed_length" or all(p["cost"] <= budget * (1 + 1e-9) for p in packed(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "packing",
+    [{"oversize": "alone"}, {"oversize": "alone", "packer": "fixed_budget"}, {"packer": "fixed_length"}],
+)
+def test_without_a_document_within_the_budget_packers_are_not_compared(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path, packing: dict[str, Any]
+) -> None:
+    equal = [i for i in range(2000) if document(i, "t2i")[1] == 40][:20]
+    manifest = pack([write_tokens("d0", [equal])], tmp_path / "out", max_tokens=64, fill=0.5, **packing)
+    assert manifest.counts == Counts(total=20, kept=20)
+    assert manifest.metadata["packs"] == 20
+    assert "packers" not in manifest.metadata
+    assert Output(str(tmp_path / "out")).pictures().keys() == {"fill"}
+    within = pack([write_tokens("d1", [equal])], tmp_path / "within", max_tokens=64, fill=1.0, **packing)
+    assert within.metadata["packers"].keys() == PACKERS.keys()
+    assert Output(str(tmp_path / "within")).pictures().keys() == {"fill", "packers"}
 
 
 def in_cut_order(ids: Sequence[int], seed: int) -> list[int]:
