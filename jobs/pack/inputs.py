@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,8 @@ from jobs.pack.columns import FAMILIES
 from jobs.pack.records import DOCUMENT, Records
 from jobs.readers import damage_named
 from jobs.schemas import check_format
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,17 @@ def count_documents(folders: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def group_files(
-    files: Sequence[TokenFile], size: Callable[[TokenFile], int], limit: int
-) -> list[tuple[TokenFile, ...]]:
-    """Neighbours together up to a size; a larger file is alone."""
-    groups: list[tuple[TokenFile, ...]] = []
-    held = limit
-    for file in files:
-        if held + size(file) > limit:
-            groups.append(())
+def group(things: Iterable[T], size: Callable[[T], int], limit: int) -> list[tuple[T, ...]]:
+    """Neighbours together up to a size; a larger one is alone."""
+    groups: list[list[T]] = []
+    held = 0
+    for thing in things:
+        if not groups or held + size(thing) > limit:
+            groups.append([])
             held = 0
-        groups[-1] += (file,)
-        held += size(file)
-    return groups
+        groups[-1].append(thing)
+        held += size(thing)
+    return [tuple(members) for members in groups]
 
 
 def read_documents(file: TokenFile) -> tuple[Records, pa.Schema]:

@@ -21,7 +21,7 @@ from jobs.pack.assign import FILES, FORGOTTEN, Assign, assign
 from jobs.pack.catalogue import Listing, list_documents
 from jobs.pack.columns import Ints
 from jobs.pack.exchange import publish_chunks, work_file
-from jobs.pack.inputs import TokenFile, group_files
+from jobs.pack.inputs import TokenFile, group
 from jobs.pack.measure import Measure, measure
 from jobs.pack.mixture import Cut, available_tokens, cost_per_token, make_cuts, wanted_tokens
 from jobs.pack.packers import Limits
@@ -71,8 +71,8 @@ def make_plan(request: Request, output: Output, report: Reporter, resources: Res
         UserError: a family of the mixture has no documents, nothing can be packed, or packs are too many.
     """
     steps = Steps(output, report, resources)
-    units = group_files(request.files, lambda file: file.rows, UNIT_DOCUMENTS)
-    groups = group_files(request.files, lambda file: file.bytes, UNIT_BYTES)
+    units = group(request.files, lambda file: file.rows, UNIT_DOCUMENTS)
+    groups = group(request.files, lambda file: file.bytes, UNIT_BYTES)
     context = _context(request, output, len(units), len(groups))
     _publish_files(output, groups)
     publish_chunks(output, FORGOTTEN, [np.array(request.forgotten, "<u8").tobytes()])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,9 @@ import pyarrow as pa
 from infra.errors import UserError
 from infra.manifest import Receipt, read_table
 from jobs.pack.assign import read_places
+from jobs.pack.columns import Ints
 from jobs.pack.exchange import publish_chunks, read_records
-from jobs.pack.inputs import TokenFile
+from jobs.pack.inputs import TokenFile, group
 from jobs.pack.records import PLACE, Records, join
 from jobs.pack.sorting import order_of
 from jobs.pack.steps import Context, receipt
@@ -25,7 +27,8 @@ from jobs.schemas import TOKENS_SCHEMA
 from jobs.units import Unit
 
 UNIT_BYTES = 128 << 20
-"""Token files of one unit, as they are stored; in memory about three times as much."""
+"""Token files of one unit, as they are stored; in memory about three times as much, and once more for each
+time that rows are repeated."""
 
 FIRST_PACKS = "first-packs"
 """Intermediate: the number of each window's first pack, and of all."""
@@ -52,11 +55,9 @@ def split(unit: Unit[Split]) -> Receipt:
     task = unit.payload
     places = _places(task)
     bucket = places["pack"] // task.bucket_packs
-    order = order_of(bucket, task.buckets)
-    rows = _rows(task.files, places[order])
-    ends = np.cumsum(np.bincount(bucket, minlength=task.buckets)).tolist()
-    chunks = [_encode(rows, start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    publish_chunks(task.context.output, unit.name, chunks)
+    places = places[order_of(bucket, task.buckets)]
+    sizes = np.bincount(bucket, minlength=task.buckets).tolist()
+    publish_chunks(task.context.output, unit.name, _chunks(task.files, places, sizes))
     return receipt(unit.name)
 
 
@@ -71,10 +72,6 @@ def decode_rows(data: bytes) -> pa.RecordBatch:
     return batch
 
 
-def _encode(rows: pa.RecordBatch, start: int, end: int) -> bytes:
-    return rows.slice(start, end - start).serialize().to_pybytes() if start < end else b""
-
-
 def _places(task: Split) -> Records:
     """All places of the files' rows, with packs counted over all windows."""
     parts = []
@@ -86,9 +83,32 @@ def _places(task: Split) -> Records:
     return join(parts, PLACE)
 
 
-def _rows(files: Sequence[TokenFile], places: Records) -> pa.RecordBatch:
-    """The rows at places, in their order."""
-    starts = {}
+def _chunks(files: Sequence[TokenFile], places: Records, sizes: Sequence[int]) -> list[bytes]:
+    """The rows at places, encoded by bucket; `sizes` are those of the buckets, in rows.
+
+    Where rows are repeated, only about as many as the files have are taken at a time.
+    """
+    table, starts = _read(files)
+    chunks: list[bytes] = []
+    done = 0
+    for part in group(sizes, int, len(table)):
+        end = done + sum(part)
+        chunks += _encode(_take(table, starts, places[done:end]), part)
+        done = end
+    return chunks
+
+
+def _encode(rows: pa.RecordBatch, sizes: Sequence[int]) -> list[bytes]:
+    starts = accumulate(sizes, initial=0)
+    return [
+        rows.slice(start, size).serialize().to_pybytes() if size else b""
+        for start, size in zip(starts, sizes, strict=False)
+    ]
+
+
+def _read(files: Sequence[TokenFile]) -> tuple[pa.Table, Ints]:
+    """The rows of files one after another, and where those of each file start, by its number."""
+    starts = np.zeros(max((file.number for file in files), default=0) + 1, np.int64)
     tables, count = [TOKENS_SCHEMA.empty_table()], 0
     for file in files:
         with damage_named("a file of tokens", file.uri):
@@ -98,10 +118,13 @@ def _rows(files: Sequence[TokenFile], places: Records) -> pa.RecordBatch:
         starts[file.number] = count
         count += len(table)
         tables.append(table)
-    offset = np.zeros(max(starts, default=0) + 1, np.int64)
-    offset[list(starts)] = list(starts.values())
-    rows = pa.concat_tables(tables).take(pa.array(offset[places["file"]] + places["row"]))
-    extra = {"repeat": places["repeat"], "pack": places["pack"], "place": places["place"]}
-    columns = [*rows.combine_chunks().columns, *map(pa.array, extra.values())]
+    return pa.concat_tables(tables), starts
+
+
+def _take(table: pa.Table, starts: Ints, places: Records) -> pa.RecordBatch:
+    """The rows at places, in their order."""
+    rows = table.take(pa.array(starts[places["file"]] + places["row"]))
+    extra = (pa.array(places[name]) for name in ("repeat", "pack", "place"))
+    columns = [*rows.combine_chunks().columns, *extra]
     table = pa.Table.from_arrays(columns, schema=MOVED_SCHEMA).combine_chunks()
     return next(iter(table.to_batches()), pa.RecordBatch.from_pylist([], schema=MOVED_SCHEMA))

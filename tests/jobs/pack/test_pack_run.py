@@ -148,6 +148,14 @@ def test_every_document_arrives_once_with_its_payload(
     assert all(p["tokens"] == sum(d["tokens"] for d in p["documents"]) <= 128 for p in packs)
 
 
+def test_a_token_file_without_rows_changes_nothing(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path
+) -> None:
+    pack([write_tokens("d0", IDS)], tmp_path / "a")
+    pack([write_tokens("d1", [[], *IDS, []])], tmp_path / "b")
+    assert packed(tmp_path / "b") == packed(tmp_path / "a")
+
+
 def test_training_reads_what_was_packed(write_tokens: WriteTokens, pack: Pack, tmp_path: Path) -> None:
     pack([write_tokens("d0", IDS)], tmp_path / "out")
     reader = PackReader([str(tmp_path / "out")])
