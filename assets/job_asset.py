@@ -62,13 +62,13 @@ class JobAsset:
     def fingerprint(self, recipe: Recipe, partition: str | None, input_hashes: dict[str, list[str]]) -> str:
         """The name of what the job makes from these inputs."""
         exclude = dict(self.thresholds) or None
-        settings = _told(self.settings(recipe, partition), exclude)
+        settings = as_compared(self.settings(recipe, partition), exclude)
         return fingerprint(self.key, self.version, settings | {"seed": recipe.seed}, input_hashes)
 
     def code_version(self, recipe: Recipe) -> str:
         """Dagster's code version: settings of every level, thresholds too, and the job's version."""
         keys: list[str | None] = [f"{SEPARATOR}{level}" for level in self.levels]
-        settings = [_told(self.settings(recipe, key)) for key in keys or [None]]
+        settings = [as_compared(self.settings(recipe, key)) for key in keys or [None]]
         return digest({"version": self.version, "seed": recipe.seed, "settings": settings})[:16]
 
     def folder(self, home: str, partition: str | None, name: str) -> str:
@@ -77,7 +77,7 @@ class JobAsset:
         return storage.join(home, self.area, part, name)
 
 
-def _told(settings: BaseModel, exclude: dict[str, Any] | None = None) -> dict[str, Any]:
+def as_compared(settings: BaseModel, exclude: dict[str, Any] | None = None) -> dict[str, Any]:
     """Settings as they are compared: with the versions of weights on the disk, where they name such."""
     versions = weight_versions(settings)
     return settings.model_dump(mode="json", exclude=exclude) | (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from assets.job_asset import as_compared
 from assets.locate import Place, current_drops, locate
 from assets.project import Project
 from infra import storage
@@ -63,7 +64,7 @@ def _spec(
     hashes = {
         key: [read_manifest(folder).hash for folder in folders] for key, folders in place.inputs.items()
     }
-    values = settings.model_dump(mode="json") | {"seed": project.recipe.seed}
+    values = as_compared(settings) | {"seed": project.recipe.seed}
     name = fingerprint(PACKERS, "1", values, hashes)
     return JobSpec(
         asset=PACKERS,
