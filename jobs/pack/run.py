@@ -46,7 +46,13 @@ def run(spec: JobSpec[PackSettings], report: Reporter) -> Manifest:
             made the inputs.
     """
     output = Output(spec.output)
-    whole = output.receipts().get(_ALL) or output.finish_unit(_pack(spec, output, report))
+    try:
+        whole = output.receipts().get(_ALL) or output.finish_unit(_pack(spec, output, report))
+    except UserError:
+        # Another run that packs the same may have finished, and removed what is between the steps.
+        if (found := output.receipts().get(_ALL)) is None:
+            raise
+        whole = found
     storage.remove(storage.join(output.uri, WORK))
     return output.commit(
         Manifest(

@@ -258,6 +258,24 @@ def test_a_unit_whose_receipt_is_missing_is_done_again(
     assert pack(folders, tmp_path / "b").hash == whole.hash
 
 
+@pytest.mark.parametrize("step", ["scatter", "measure", "assign", "catalogue", "split", "packs"])
+def test_of_two_runs_the_later_one_takes_what_the_other_finished(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path, step: str
+) -> None:
+    folders = [write_tokens("d0", IDS)]
+    whole = pack(folders, tmp_path / "a")
+
+    class PackedMeanwhile(SilentReporter):
+        """Another run packs everything when a step of this one is about to begin."""
+
+        def progress(self, done: int, total: int, unit: str) -> None:
+            if unit == f"units of {step}" and not (tmp_path / "b/manifest.parquet").exists():
+                pack(folders, tmp_path / "b")
+
+    assert pack(folders, tmp_path / "b", report=PackedMeanwhile()) == whole
+    assert not (tmp_path / "b/work").exists()
+
+
 def test_packs_on_s3_are_those_of_a_folder(
     write_tokens: WriteTokens, pack: Pack, tmp_path: Path, s3_root: str
 ) -> None:
