@@ -22,13 +22,19 @@ SAMPLE_DOCUMENTS = 200_000
 
 
 def pack_figures(context: Context, limits: Limits, ranks: int) -> dict[str, Any]:
-    """Sums over all packs, and how even the steps are."""
+    """Sums over all packs, and how even steps of `ranks` packs are.
+
+    A stage may train with other numbers of packs without packing anew, so the figures say for which they are.
+    """
     sums = _Sums(context, limits)
     for window in range(context.windows):
         sums.add(read_summary(context, window))
     sample = sample_packs(context)
     steps = asdict(step_figures(sample["cost"], sample["tokens"].astype(np.int64), ranks))
-    return sums.figures() | {"packs_per_step": ranks, "steps": steps, "figures_of_packs": len(sample)}
+    return sums.figures() | {
+        "steps": {"packs_per_step": ranks, **steps},
+        "figures_of_packs": len(sample),
+    }
 
 
 def sample_packs(context: Context) -> Records:

@@ -78,7 +78,8 @@ class PackSettings(Section):
     packing: Packing
     model: Model
     packs_per_step: int = 1
-    """How many packs train together: what figures of balance are about. No pack depends on it."""
+    """How many packs train together: what figures of balance are about. No pack depends on it, and packs that
+    are there keep the figures of the number that they were packed with."""
     forgotten: tuple[int, ...] = ()
     """Sample ids that no pack may hold."""
 

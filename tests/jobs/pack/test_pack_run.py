@@ -138,6 +138,7 @@ def test_every_document_arrives_once_with_its_payload(
     assert [p["pack"] for p in packs] == list(range(len(packs)))
     assert manifest.counts == Counts(total=65, kept=65)
     assert manifest.metadata["packs"] == len(packs) >= manifest.metadata["packs_lower_bound"]
+    assert manifest.metadata["steps"]["packs_per_step"] == 2
     for row in rows:
         expected, tokens = document(row["sample_id"], "t2i")
         assert row["tokens"] == tokens
