@@ -39,7 +39,7 @@ class PackerFigures:
     packer: str
     packs: int
     lower_bound: int
-    """Packs that any packer needs at least."""
+    """Packs that are needed at least to obey both limits; those that ignore the compute may have fewer."""
     token_fill_mean: float
     token_fill_min: float
     steps: StepFigures

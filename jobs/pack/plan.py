@@ -32,7 +32,7 @@ from jobs.pack.steps import Context, Steps
 from jobs.recipe import Packing
 
 WINDOW_DOCUMENTS = 1 << 18
-"""Documents in a window, and so in a worker's memory: about 100 MB."""
+"""Documents in a window on average, at most, and so in a worker's memory: about 100 MB."""
 
 
 @dataclass(frozen=True)

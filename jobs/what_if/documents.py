@@ -1,6 +1,7 @@
 """The documents of a simulated stage: a part of all, without those that packing would leave out.
 
-The same rules as in packing, on few enough documents to have them in memory; families are not repeated.
+The same rules as in packing, on few enough documents to have them in memory. Families are not repeated, and
+what costs more than the budget is left out whatever the stage says: not every packer could place it.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def require_fit(documents: Columns, limits: Limits) -> None:
 
 
 def lower_bound(tokens: Ints | int, cost: Floats | float, limits: Limits) -> int:
-    """Packs that any packer needs at least for so many tokens and FLOPs in all, by either limit."""
+    """Packs needed at least for so many tokens and FLOPs in all, where both limits are obeyed."""
     by_tokens = np.ceil(np.sum(tokens) / limits.tokens)
     # The sum is rounded: what fills packs exactly needs no further one.
     return int(max(by_tokens, np.ceil(np.sum(cost) / limits.cost * (1 - 1e-12))))
