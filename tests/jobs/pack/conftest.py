@@ -19,10 +19,15 @@ SCHEDULE = square([1, 2], 8)
 WriteTokens = Callable[..., str]
 
 
+LONG = range(1 << 40, (1 << 40) + 100)
+"""Ids of documents with a long text."""
+
+
 def document(sample_id: int, family: str) -> tuple[DocumentTokens, int]:
     """A document that its id decides, and its number of positions; texts have no picture."""
     rng = np.random.default_rng(sample_id)
-    ids = rng.integers(0, 1000, rng.integers(1, 40)).astype(np.uint32)
+    length = rng.integers(1, 40) + (200 if sample_id in LONG else 0)
+    ids = rng.integers(0, 1000, length).astype(np.uint32)
     text = SegmentTokens("text", True, ids)
     if family == "text":
         return DocumentTokens(sample_id, family, (text,)), len(ids)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from support import KilledError
@@ -19,7 +20,9 @@ from infra.manifest import Manifest, Output, Receipt, read_table
 from infra.reporter import Reporter, SilentReporter
 from jobs.models import load_text, transformer_config
 from jobs.pack import plan, steps, write
-from jobs.pack.packers import PACKERS
+from jobs.pack.assign import pack_window
+from jobs.pack.columns import Columns, make_salt
+from jobs.pack.packers import PACKERS, Limits
 from jobs.pack.run import run
 from jobs.readers import PackReader
 from jobs.recipe import Model, Packing
@@ -28,7 +31,7 @@ from jobs.specs import PackSettings
 from jobs.units import Unit
 from model.tokenizer import TokenizerConfig
 from model.transformer.cost import flops_per_pair, flops_per_position
-from tests.jobs.pack.conftest import SCHEDULE, WriteTokens, document, pairs_of
+from tests.jobs.pack.conftest import LONG, SCHEDULE, WriteTokens, document, pairs_of
 
 IDS = [[5, 1, 9], [2**63 + 7, 4], list(range(100, 160))]
 Pack = Callable[..., Manifest]
@@ -381,17 +384,83 @@ def test_without_a_document_within_the_budget_packers_are_not_compared(
     assert Output(str(tmp_path / "within")).pictures().keys() == {"fill", "packers"}
 
 
+def shuffle_key(sample_id: int, salt: int) -> int:
+    """What documents are shuffled by, by arithmetic of Python's own integers."""
+    z = sample_id ^ salt
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
 def in_cut_order(ids: Sequence[int], seed: int) -> list[int]:
-    """The order in which documents of a family are used, by arithmetic of Python's own integers."""
-    from jobs.pack.columns import make_salt
+    """The order in which documents of a family are used."""
+    return sorted(ids, key=lambda i: shuffle_key(i, make_salt(seed, "mixture")))
 
-    def key(i: int) -> int:
-        z = i ^ make_salt(seed, "mixture")
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
-        return z ^ (z >> 31)
 
-    return sorted(ids, key=key)
+@pytest.mark.usefixtures("one_by_one", "small_units")
+@pytest.mark.parametrize("packer", ["balanced", "fixed_budget", "fixed_length"])
+def test_the_catalogue_names_the_packs_of_every_window(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path, packer: str
+) -> None:
+    folders = [write_tokens("d0", IDS), write_tokens("all", [list(range(200, 260))], "text", None)]
+    mixture = {"t2i": 0.5, "text": 0.5}
+    manifest = pack(folders, tmp_path / "out", mixture=mixture, repeats={"t2i": 2, "text": 3}, packer=packer)
+    assert manifest.metadata["windows"] > 2
+    held: dict[int, list[int]] = {row["sample_id"]: [] for row in catalogue(tmp_path / "out")}
+    for number, documents in contents(tmp_path / "out").items():
+        for sample_id, _ in documents:
+            held[sample_id].append(number)
+    assert {row["sample_id"]: row["packs"] for row in catalogue(tmp_path / "out")} == held
+    assert max(map(len, held.values())) > 1
+
+
+@pytest.mark.parametrize("packer", ["balanced", "fixed_budget"])
+def test_documents_of_a_pack_are_in_the_order_of_the_shuffle(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path, packer: str
+) -> None:
+    pack([write_tokens("d0", IDS)], tmp_path / "out", seed=6, packer=packer)
+    salt = make_salt(6, "documents")
+    for documents in contents(tmp_path / "out").values():
+        ids = [sample_id for sample_id, _ in documents]
+        assert ids == sorted(ids, key=lambda i: shuffle_key(i, salt))
+
+
+def test_neighbours_are_not_alike_though_the_packer_sorts(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path
+) -> None:
+    ids = list(range(1000, 1600))
+    pack([write_tokens("all", [ids], "text", None)], tmp_path / "out", mixture={"text": 1.0}, max_tokens=64)
+    longest = [max(d["tokens"] for d in p["documents"]) for p in packed(tmp_path / "out")]
+    assert len(longest) > 150
+    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.2
+    tokens = np.array([document(i, "text")[1] for i in ids])
+    columns = Columns(np.array(ids, np.uint64), np.zeros_like(tokens), tokens, tokens * 1.0)
+    number = pack_window(columns, Limits(64, 60.0), "balanced")
+    sorted_longest = np.zeros(number.max() + 1)
+    np.maximum.at(sorted_longest, number, tokens)
+    assert abs(np.corrcoef(sorted_longest, np.arange(len(sorted_longest)))[0, 1]) > 0.8
+
+
+def test_documents_over_the_token_cap_are_rejected_and_do_not_count_for_the_budget(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path
+) -> None:
+    whole = pack([write_tokens("d0", IDS)], tmp_path / "a")
+    long = list(LONG[:5])
+    manifest = pack([write_tokens("d1", [*IDS, long])], tmp_path / "b")
+    assert manifest.counts == Counts(total=70, kept=65, rejected={"over_token_cap": 5})
+    assert manifest.metadata["budget_cost"] == whole.metadata["budget_cost"]
+    assert contents(tmp_path / "b") == contents(tmp_path / "a")
+
+
+@pytest.mark.parametrize("keep", [2, 0])
+def test_a_token_file_with_other_rows_than_its_manifest_says_is_refused(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path, keep: int
+) -> None:
+    folder = write_tokens("d0", IDS)
+    file = tmp_path / "tokens/t2i/d0/data/unit-0.parquet"
+    pq.write_table(pq.read_table(file)[:keep], file)
+    with pytest.raises(UserError, match=f"{file}: {keep} rows, the manifest says 3. Extract again"):
+        pack([folder], tmp_path / "out")
 
 
 @pytest.mark.usefixtures("one_by_one")

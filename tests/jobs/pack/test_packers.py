@@ -99,6 +99,18 @@ def test_fixed_length_and_fixed_budget_are_next_fit(documents: Columns) -> None:
         assert PACKERS[packer](whole, LIMITS).tolist() == plain_next_fit(whole, LIMITS, by_cost)
 
 
+@pytest.mark.parametrize("packer", ["balanced", "fixed_budget"])
+@given(st.floats(1, 79), st.floats(1e-6, 1))
+def test_the_compute_budget_is_hard(packer: str, cost: float, beyond: float) -> None:
+    too_much = columns([1, 1], [cost, LIMITS.cost - cost + beyond])
+    assert set(PACKERS[packer](too_much, LIMITS).tolist()) == {0, 1}
+
+
+def test_the_rounding_of_a_sum_closes_no_pack() -> None:
+    assert 0.1 + 0.2 > 0.3
+    assert PACKERS["fixed_budget"](columns([1, 1], [0.1, 0.2]), Limits(64, 0.3)).tolist() == [0, 0]
+
+
 @given(some_documents())
 def test_batches_are_of_one_size_and_execute_the_longest_of_each(documents: Columns) -> None:
     pack = PACKERS["batch_padding"](documents, LIMITS)
