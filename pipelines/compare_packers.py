@@ -24,14 +24,15 @@ COLUMNS = {
     "worst": "worst step",
     "token_fill": "tokens, of the cap",
     "packs": "packs",
-    "packs_over_bound": "packs, of the least possible",
+    "packs_over_bound": "packs, of the fewest within both limits",
     "family_std": "std of a family's share",
 }
 """Figures of the table, and what they are."""
 
 
 class ComparePackers(dg.Config):
-    """What to simulate. What is null is as in the recipe."""
+    """What to simulate. What is null is as in the recipe. All packers have the same documents, each once,
+    without those over the compute budget."""
 
     stage: str | None = Field(default=None, description="A stage of the recipe; null: the last one.")
     ranks: int | None = Field(
