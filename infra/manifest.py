@@ -155,10 +155,18 @@ def read_manifest(uri: str) -> Manifest:
     """The manifest of a finished output folder.
 
     Raises:
-        UserError: there is none, or another version of this software wrote it.
+        UserError: there is none, it is damaged, or another version of this software wrote it.
     """
     path = storage.join(uri, MANIFEST)
-    table = read_table(path)
+    try:
+        return _parse(read_table(path), path)
+    except (ValueError, TypeError, LookupError) as error:
+        raise UserError(
+            f"the manifest is damaged ({error})", path, "Remove its folder and run again"
+        ) from error
+
+
+def _parse(table: pa.Table, path: str) -> Manifest:
     header = json.loads(table.schema.metadata[_KEY])
     version = header.pop("schema_version")
     if version != SCHEMA_VERSION:

@@ -41,6 +41,22 @@ def test_a_committed_manifest_reads_back(tmp_path: Path) -> None:
     assert manifest.files[0].rows == 3
 
 
+@pytest.mark.parametrize("kept", [0, 1, 200, -1])
+def test_a_damaged_manifest_is_one_line(tmp_path: Path, kept: int) -> None:
+    output = Output(str(tmp_path))
+    output.commit(make(output))
+    path = tmp_path / "manifest.parquet"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"manifest\.parquet: the manifest is damaged"):
+        read_manifest(output.uri)
+
+
+def test_a_table_that_is_no_manifest_is_one_line(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "manifest.parquet")
+    with pytest.raises(UserError, match=r"manifest\.parquet: the manifest is damaged"):
+        read_manifest(str(tmp_path))
+
+
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         output = Output(str(tmp_path / name))
