@@ -217,11 +217,11 @@ def _mixture(output: Published) -> Verdict:
 
 def _forgotten(output: Published, column: str) -> float:
     """The `tokens` or the `cost` that the plan counted and no pack holds, at most."""
-    total = 0.0
-    for batch in _catalogue(output, "reason", column) if output.settings.forgotten else ():
-        forgotten = np.array(batch["reason"].to_pylist()) == "forgotten"
-        total += float(batch[column].to_numpy()[forgotten].sum())
-    return total * int(max(1, *output.settings.packing.repeats.values(), 1))
+    total, repeats = 0.0, output.settings.packing.repeats
+    for batch in _catalogue(output, "reason", "family", column) if output.settings.forgotten else ():
+        for row in batch.filter(pc.equal(batch["reason"], "forgotten")).to_pylist():
+            total += row[column] * repeats.get(row["family"], 1)
+    return total
 
 
 def _balance(output: Published) -> Verdict:

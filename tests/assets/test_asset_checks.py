@@ -561,7 +561,7 @@ def packs(folder: Path, change: Callable[[list[Row], list[Row]], object], **more
     settings = PackSettings(
         stage_name="s",
         mixture=more.pop("mixture", {"t2i": 1.0}),
-        packing=Packing(max_tokens=64, repeats={"t2i": 2}, **more),
+        packing=Packing(max_tokens=64, repeats=more.pop("repeats", {"t2i": 2}), **more),
         model=Model(preset="tiny"),
         packs_per_step=2,
         forgotten=forgotten,
@@ -656,7 +656,8 @@ def test_packs_that_lost_what_was_forgotten_may_be_unequal(
         packs[0].update(cost=132.0)
         listed[3].update(sample_id=7, reason="forgotten", cost=cost)
 
-    assert verdict(BALANCE, packs(tmp_path, forget, forgotten=forgotten)) is holds
+    repeats = {"t2i": 2, "edit": 1000}
+    assert verdict(BALANCE, packs(tmp_path, forget, forgotten=forgotten, repeats=repeats)) is holds
 
 
 # Models --------------------------------------------------------------------------------------
