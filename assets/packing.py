@@ -28,7 +28,7 @@ def assets(recipe: Recipe, stage: str, tokens: Sequence[JobAsset]) -> list[JobAs
             level=recipe.stages[stage].level,
             checks=(NOTHING_LOST, LIMITS, MIXTURE, BALANCE),
             thresholds={"packs_per_step": True, "packing": {"min_balance"}},
-            version="3",
+            version="4",
         )
     ]
 

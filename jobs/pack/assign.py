@@ -27,7 +27,7 @@ from jobs.pack.exchange import (
 from jobs.pack.measure import read_window
 from jobs.pack.mixture import Cut, copies_of
 from jobs.pack.packers import PACKERS, Limits
-from jobs.pack.records import DOCUMENT, PLACE, SUMMARY, Records, reason_code
+from jobs.pack.records import PLACE, SUMMARY, Records, reason_code
 from jobs.pack.sorting import order_of, order_of_keys
 from jobs.pack.steps import Context, receipt, unit_name
 from jobs.units import Unit
@@ -36,6 +36,9 @@ FILES = "files.parquet"
 """Intermediate: the label of each token file, and the group it is split with."""
 FORGOTTEN = "forgotten"
 """Intermediate: the ids that no pack may hold."""
+
+_FATES = tuple(map(np.dtype, ("<i4", "u1", "<i4", "<i4")))
+"""What became of a window's documents: their order by source, reasons, numbers of packs, and the packs."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +65,19 @@ def assign(unit: Unit[Assign]) -> Receipt:
     """Publish a window's plan: places by the group of their token file, fates, packs, and their summary."""
     task = unit.payload
     context = task.context
-    documents = read_window(context, task.window).copy()
+    documents = read_window(context, task.window)
     copies = _copies(documents, copies_of(documents, context.cut_keys(documents["id"]), task.cuts), context)
     chosen = documents.take(copies.document)
     columns = context.cost.columns(chosen)
     pack = _packs(columns, copies, task)
     (forgotten,) = read_records(context.output, [FORGOTTEN], 0, 1, np.dtype("<u8"))
-    stays = _leave_out(documents, copies, forgotten)
+    reason, stays = _leave_out(documents, copies, forgotten)
     summary = _summary(columns, pack, stays)
     places = _places(chosen, copies, pack, stays, len(summary))
     chunks = to_chunks(places, _groups(context)[places["file"]], context.splits)
-    fates = [to_bytes(part) for part in _fates(documents, copies, pack, stays)]
-    publish_chunks(context.output, unit.name, [*chunks, *fates, to_bytes(summary)])
+    order = _order_by_source(documents)
+    fates = [order.astype("<i4"), reason[order], *_packs_of(order, copies.document[stays], pack[stays])]
+    publish_chunks(context.output, unit.name, [*chunks, *map(to_bytes, fates), to_bytes(summary)])
     return receipt(unit.name, packs=len(summary))
 
 
@@ -85,17 +89,18 @@ def read_places(context: Context, window: int, group: int) -> Records:
 def read_fates(context: Context, window: int) -> tuple[Records, Ints, Ints]:
     """The documents of a planned window ordered by source, each with its reason; in how many packs each is;
     and these packs, counted in the window."""
-    types = (DOCUMENT, np.dtype("<i4"), np.dtype("<i4"))
-    documents, times, packs = (
+    order, reason, times, packs = (
         as_records(_chunk(context, window, context.splits + n), dtype, context.output)
-        for n, dtype in enumerate(types)
+        for n, dtype in enumerate(_FATES)
     )
+    documents = read_window(context, window).take(order)
+    documents["reason"] = reason
     return documents, times, packs
 
 
 def read_summary(context: Context, window: int) -> Records:
     """A summary of each pack of a planned window, in order."""
-    return as_records(_chunk(context, window, context.splits + 3), SUMMARY, context.output)
+    return as_records(_chunk(context, window, context.splits + len(_FATES)), SUMMARY, context.output)
 
 
 def pack_window(documents: Columns, limits: Limits, packer: str) -> Ints:
@@ -109,7 +114,7 @@ def pack_window(documents: Columns, limits: Limits, packer: str) -> Ints:
 
 def _chunk(context: Context, window: int, number: int) -> bytes:
     name = unit_name("assign", window)
-    return read_chunks(context.output, name, number, number + 1, context.splits + 4)
+    return read_chunks(context.output, name, number, number + 1, context.splits + len(_FATES) + 1)
 
 
 def _groups(context: Context) -> Ints:
@@ -140,14 +145,17 @@ def _packs(documents: Columns, copies: Copies, task: Assign) -> Ints:
     return number[pack]
 
 
-def _leave_out(documents: Records, copies: Copies, forgotten: Keys) -> npt.NDArray[np.bool_]:
-    """Say why documents are in no pack; the copies that stay. The plan itself knows of none forgotten."""
+def _leave_out(
+    documents: Records, copies: Copies, forgotten: Keys
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Why each document is in no pack; the copies that stay. The plan itself knows of none forgotten."""
     packed = np.zeros(len(documents), bool)
     packed[copies.document] = True
     unwanted = packed & np.isin(documents["id"], forgotten)
-    documents["reason"][~packed & (documents["reason"] == 0)] = reason_code("over_mixture")
-    documents["reason"][unwanted] = reason_code("forgotten")
-    return ~unwanted[copies.document]
+    reason = documents["reason"].copy()
+    reason[~packed & (reason == 0)] = reason_code("over_mixture")
+    reason[unwanted] = reason_code("forgotten")
+    return reason, ~unwanted[copies.document]
 
 
 def _places(chosen: Records, copies: Copies, pack: Ints, stays: npt.NDArray[np.bool_], packs: int) -> Records:
@@ -162,19 +170,27 @@ def _places(chosen: Records, copies: Copies, pack: Ints, stays: npt.NDArray[np.b
     return places
 
 
-def _fates(
-    documents: Records, copies: Copies, pack: Ints, stays: npt.NDArray[np.bool_]
-) -> tuple[Records, Ints, Ints]:
-    """Documents by source, which is file and then id; how many packs each is in; and which, ascending."""
+def _order_by_source(documents: Records) -> Ints:
+    """The order by file and then id."""
     by_id = order_of_keys(documents["id"])
     files = documents["file"][by_id]
-    order = by_id[order_of(files, int(files.max(initial=0)) + 1)]
+    return by_id[order_of(files, int(files.max(initial=0)) + 1)]
+
+
+def _packs_of(order: Ints, document: Ints, pack: Ints) -> tuple[Ints, Ints]:
+    """How many packs each document is in, documents in `order`; and which, ascending in each.
+
+    Args:
+        order: of the documents.
+        document: of each copy.
+        pack: of each copy.
+    """
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    place = (rank[copies.document[stays]] << 32) | pack[stays]
+    place = (rank[document] << 32) | pack
     place.sort()
-    times = np.bincount(place >> 32, minlength=len(documents)).astype("<i4")
-    return documents.take(order), times, (place & 0xFFFFFFFF).astype("<i4")
+    times = np.bincount(place >> 32, minlength=len(order))
+    return times.astype("<i4"), (place & 0xFFFFFFFF).astype("<i4")
 
 
 def _summary(documents: Columns, pack: Ints, stays: npt.NDArray[np.bool_]) -> Records:

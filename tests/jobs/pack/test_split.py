@@ -46,7 +46,7 @@ def moved(
     places["pack"] = np.random.default_rng(repeats).integers(0, buckets, len(places))
     places["place"] = np.arange(len(places))
     output = Output(str(folder))
-    publish_chunks(output, "assign-00000", [places.tobytes(), *[b""] * 4])
+    publish_chunks(output, "assign-00000", [places.tobytes(), *[b""] * 5])
     publish_chunks(output, FIRST_PACKS, [np.array([0, buckets], "<i8").tobytes()])
     context = Context(output, seed=0, max_tokens=64, cost=Cost(1.0, 0.0), windows=1, scatters=1, splits=1)
     before = pa.default_memory_pool()
