@@ -18,9 +18,13 @@ from jobs.extract.read import token_files
 from jobs.pack.columns import FAMILIES
 from jobs.pack.records import DOCUMENT, Records
 from jobs.readers import damage_named
-from jobs.schemas import check_format
+from jobs.schemas import TOKENS_SCHEMA, check_format
 
 T = TypeVar("T")
+
+_PLANNED_ON = pa.schema(
+    [TOKENS_SCHEMA.field(name).with_nullable(False) for name in ("sample_id", "family", "tokens", "pairs")]
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def read_documents(file: TokenFile) -> tuple[Records, pa.Schema]:
         parquet = pq.ParquetFile(stream)
         schema = parquet.schema_arrow
         check_format(schema, file.uri)
-        table = parquet.read(columns=["sample_id", "family", "tokens", "pairs"], use_threads=False)
+        names = _PLANNED_ON.names
+        table = parquet.read(columns=names, use_threads=False).select(names).cast(_PLANNED_ON)
     family = pc.index_in(table["family"], value_set=pa.array(FAMILIES))
     if family.null_count:
         raise UserError(f"a family other than {', '.join(FAMILIES)}", file.uri, "Extract the tokens again")

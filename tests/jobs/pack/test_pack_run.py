@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support import KilledError
@@ -572,5 +573,23 @@ def test_a_damaged_token_file_is_one_clear_line(
     file = tmp_path / "tokens/t2i/d0/data/unit-0.parquet"
     data = file.read_bytes()
     file.write_bytes(data[: int(cut * len(data))])
+    with pytest.raises(UserError, match=f"{file}: a file of tokens is damaged"):
+        pack(folders, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [None, pa.array([2**40] * 3), pa.array(["x"] * 3), pa.array([None, 5, 5], pa.int32())],
+    ids=["no column", "beyond its type", "no numbers", "no value"],
+)
+def test_a_token_file_with_other_columns_is_one_clear_line(
+    write_tokens: WriteTokens, pack: Pack, tmp_path: Path, tokens: pa.Array | None
+) -> None:
+    folders = [write_tokens("d0", [[1, 2, 3]])]
+    file = tmp_path / "tokens/t2i/d0/data/unit-0.parquet"
+    table = pq.read_table(file)
+    place = table.schema.get_field_index("tokens")
+    other = table.remove_column(place) if tokens is None else table.set_column(place, "tokens", tokens)
+    pq.write_table(other.replace_schema_metadata(table.schema.metadata), file)
     with pytest.raises(UserError, match=f"{file}: a file of tokens is damaged"):
         pack(folders, tmp_path / "out")
